@@ -91,6 +91,9 @@ pub struct Config {
     pub position: Position,
     /// Shape of the feed-forward blocks.
     pub feed_forward: FeedForward,
+    /// Inputs that share a scale in every quantized tensor: 0 when none is quantized, else 4 to 256, a multiple
+    /// of 4. Activations are quantized in the same groups, which is why a model has only one.
+    pub group: u32,
 }
 
 impl Config {
@@ -102,6 +105,11 @@ impl Config {
     /// Width of all key (or value) heads together.
     pub const fn kv_size(&self) -> u32 {
         self.kv_heads * self.head_dim
+    }
+
+    /// Columns of a row of activations as the quantized kernels see it: rounded up to whole groups.
+    pub const fn padded(&self, cols: u32) -> u32 {
+        if self.group == 0 { cols } else { cols.next_multiple_of(self.group) }
     }
 
     /// Components of each head that rotary embedding turns; 0 without rotary embedding.
@@ -135,6 +143,8 @@ impl Config {
         in_range!("heads * head_dim", self.query_size(), 1, 1 << 16);
         in_range!("ffn_size", self.ffn_size, 1, 1 << 18);
         in_range!("max_positions", self.max_positions, 1, 1 << 24);
+        in_range!("group", self.group, 0, 256);
+        in_range!("group modulo 4", self.group % 4, 0, 0);
         if let Position::Rotary { dims, .. } = self.position {
             in_range!("rotary dims", dims, 2, self.head_dim);
             in_range!("rotary dims modulo 2", dims % 2, 0, 0);

@@ -44,7 +44,7 @@
 //! | kind | content |
 //! | --- | --- |
 //! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format |
-//! | `TOKN` | the tokenizer, see [`tokenizer`] |
+//! | `TOKN` | the tokenizer, see [`tokenizer`]; empty for a model without one |
 //! | `TENS` | the tensor table: one entry of 48 bytes for each tensor |
 //! | `DATA` | the tensors' values and scales |
 //!

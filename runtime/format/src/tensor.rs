@@ -432,6 +432,9 @@ impl<'a> TensorTable<'a> {
             check("group of the element type", group.into(), 0)?;
             return check("element type", number.into(), 0);
         };
+        if let Element::Q8 { group } = element {
+            check("group", group.into(), config.group.into())?;
+        }
         let (rows, cols) = role.shape(config);
         check("layout", entry[5].into(), 0)?;
         check("rows", u32_at::<8, TENSOR_BYTES>(entry).into(), rows.into())?;
