@@ -89,6 +89,7 @@ mod config;
 mod container;
 mod error;
 mod tensor;
+pub mod tokenizer;
 mod writer;
 
 pub use config::{Activation, Config, FeedForward, KvType, Limits, Meta, Norm, Pairing, Position};
