@@ -69,6 +69,11 @@ impl Kernels {
     /// Every table that this build has.
     pub const ALL: &'static [&'static Self] = &[&portable::KERNELS];
 
+    /// The best table that this machine can run.
+    pub fn detect() -> &'static Self {
+        &portable::KERNELS
+    }
+
     /// The name of the instruction set that the table is for.
     pub fn name(&self) -> &'static str {
         self.name
@@ -77,12 +82,5 @@ impl Kernels {
     /// The table of that name, if this build has it and this machine can run it.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|kernels| kernels.name == name).copied()
-    }
-}
-
-/// The best table that this machine can run.
-impl Default for &'static Kernels {
-    fn default() -> Self {
-        &portable::KERNELS
     }
 }

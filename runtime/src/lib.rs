@@ -36,7 +36,7 @@
 //!     let image = Image::new(model)?;
 //!     let limits = *image.limits();
 //!     assert!(arena.len() >= Plan::new(image.config(), &limits)?.arena_bytes);
-//!     let mut engine = Engine::new(&image, limits, arena, Kernels::default())?;
+//!     let mut engine = Engine::new(&image, limits, arena, Kernels::detect())?;
 //!     engine.prompt(prompt, Special::AsText)?;
 //!     let mut generator = Generator::new(&mut engine, Sampler::new(SamplerConfig::greedy(), 0), 64);
 //!     let mut tokens = 0;
@@ -65,6 +65,8 @@ mod layers;
 mod math;
 mod plan;
 mod sampler;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
 mod weights;
 
