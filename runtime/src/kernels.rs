@@ -31,6 +31,17 @@ pub(crate) struct Q8<'m> {
     pub stride: usize,
 }
 
+/// One head's keys or values in the q8 cache, position by position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Q8Heads<'c> {
+    /// positions x stride.
+    pub values: &'c [i8],
+    /// A scale for each position.
+    pub scales: &'c [f16],
+    /// Components of a position: those of a head, rounded up to whole words.
+    pub stride: usize,
+}
+
 /// A table of the inner loops for one instruction set.
 ///
 /// T is the number of tokens processed at once, R the rows of a matrix, C its columns. `matmul_*` write
@@ -47,14 +58,13 @@ pub struct Kernels {
     /// Products of an f32 matrix with T rows of C values.
     pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]),
     /// Scores of one quantized query against P keys, whose number is that of `out`.
-    pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &[i8], key_scales: &[f16], out: &mut [f32]),
+    pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f16: fn(query: &[f32], keys: &[f16], out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f32: fn(query: &[f32], keys: &[f32], out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
-    pub(crate) mix_q8:
-        fn(weights: &[f32], values: &[i8], value_scales: &[f16], stride: usize, out: &mut [f32]),
+    pub(crate) mix_q8: fn(weights: &[f32], values: &Q8Heads, out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
     pub(crate) mix_f16: fn(weights: &[f32], values: &[f16], out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.

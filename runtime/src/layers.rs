@@ -144,10 +144,10 @@ pub(crate) fn attend(
     for (head, (query, out)) in query.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
         let kv_head = head / heads_per_kv;
         match cache.keys(layer, kv_head, scores.len()) {
-            Run::Q8 { values, scales, stride } => {
+            Run::Q8(keys) => {
                 let mut query_scale = [0.0];
-                (kernels.quantize)(query, head_dim, stride, quantized, &mut query_scale);
-                (kernels.score_q8)(quantized, query_scale[0], values, scales, scores);
+                (kernels.quantize)(query, head_dim, keys.stride, quantized, &mut query_scale);
+                (kernels.score_q8)(quantized, query_scale[0], &keys, scores);
             }
             Run::F16(keys) => (kernels.score_f16)(query, keys, scores),
             Run::F32(keys) => (kernels.score_f32)(query, keys, scores),
@@ -156,7 +156,7 @@ pub(crate) fn attend(
         scores.iter_mut().for_each(|s| *s = math::exp(*s - most));
         out.fill(0.0);
         match cache.values(layer, kv_head, scores.len()) {
-            Run::Q8 { values, scales, stride } => (kernels.mix_q8)(scores, values, scales, stride, out),
+            Run::Q8(values) => (kernels.mix_q8)(scores, &values, out),
             Run::F16(values) => (kernels.mix_f16)(scores, values, out),
             Run::F32(values) => (kernels.mix_f32)(scores, values, out),
         }

@@ -201,7 +201,8 @@ fn fields_behind_valid_checksums_are_checked_and_named() {
         PackedFile::parse(&file).map(|_| ()).unwrap_err().to_string()
     };
     let tens = offset_of(&tiny(), kind::TENSORS);
-    let cases: &[(&dyn Fn(&mut Vec<u8>), &str)] = &[
+    type Case<'c> = (&'c dyn Fn(&mut Vec<u8>), &'static str);
+    let cases: &[Case] = &[
         (&|f| f[0] = b'x', "not a packed file"),
         (&|f| f[8] = 9, "version 9"),
         (&|f| f[HEADER_BYTES + 8] = 1, "META: offset"),

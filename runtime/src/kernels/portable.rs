@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::{Kernels, Q8};
+use super::{Kernels, Q8, Q8Heads};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
@@ -148,8 +148,8 @@ fn lanes<A, B>(a: &[A], b: &[B], term: impl Fn(&A, &B) -> f32) -> f32 {
     ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 }
 
-fn score_q8(query: &[i8], query_scale: f32, keys: &[i8], key_scales: &[f16], out: &mut [f32]) {
-    for ((out, key), scale) in out.iter_mut().zip(keys.chunks_exact(query.len())).zip(key_scales) {
+fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
+    for ((out, key), scale) in out.iter_mut().zip(keys.values.chunks_exact(keys.stride)).zip(keys.scales) {
         *out = dot_i8(key, query) as f32 * (to_f32(*scale) * query_scale);
     }
 }
@@ -166,8 +166,10 @@ fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
     }
 }
 
-fn mix_q8(weights: &[f32], values: &[i8], value_scales: &[f16], stride: usize, out: &mut [f32]) {
-    for ((weight, value), scale) in weights.iter().zip(values.chunks_exact(stride)).zip(value_scales) {
+fn mix_q8(weights: &[f32], values: &Q8Heads, out: &mut [f32]) {
+    for ((weight, value), scale) in
+        weights.iter().zip(values.values.chunks_exact(values.stride)).zip(values.scales)
+    {
         let weight = weight * to_f32(*scale);
         for (out, value) in out.iter_mut().zip(value) {
             *out += weight * f32::from(*value);
