@@ -256,7 +256,8 @@ fn a_tensor_too_few_or_too_many_is_named() {
 
 #[test]
 fn impossible_configurations_are_named() {
-    let cases: [(&str, fn(&mut Meta)); 9] = [
+    type Case = (&'static str, fn(&mut Meta));
+    let cases: &[Case] = &[
         ("vocab_size is 0", |m| m.config.vocab_size = 0),
         ("heads modulo kv_heads", |m| (m.config.heads, m.config.kv_heads) = (3, 2)),
         ("rotary dims is 6", |m| m.config.position = Position::Rotary { dims: 6, pairing: Pairing::Half }),
@@ -267,7 +268,7 @@ fn impossible_configurations_are_named() {
         ("add_bos without bos", |m| m.bos = None),
         ("end token is 9", |m| m.end_tokens[0] = 9),
     ];
-    for (expected, change) in cases {
+    for &(expected, change) in cases {
         let mut meta = meta();
         change(&mut meta);
         let text = PackedFile::parse(&pack(&meta, &specs(&config()))).map(|_| ()).unwrap_err().to_string();

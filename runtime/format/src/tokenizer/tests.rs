@@ -134,11 +134,15 @@ fn walk(tables: &TokenizerTables<'_>) {
         let token = tables.token(id).unwrap_or_default();
         tables.id_of(token).map(known);
         tables.text_token(b"a", token).map(known);
-        tables.merge(id, id.wrapping_add(1)).map(|merge| known(merge.id));
+        if let Some(merge) = tables.merge(id, id.wrapping_add(1)) {
+            known(merge.id);
+        }
         let _ = (tables.score_rank(id), tables.flags(id));
     }
     for place in 0..=tables.added_count() {
-        tables.added(place).map(|added| known(added.id));
+        if let Some(added) = tables.added(place) {
+            known(added.id);
+        }
     }
     for byte in 0..=255 {
         tables.byte_token(byte).map(known);
