@@ -12,23 +12,34 @@
 //!   added in ascending order as `acc += sum as f32 * (weight_scale * input_scale)`.
 //! - A sum of `f32` products has eight lanes: element i is added to lane i mod 8, in ascending order; the
 //!   lanes are then added as `((0+4)+(2+6)) + ((1+5)+(3+7))`. A multiplication is rounded before the addition.
-//! - Rounding to bytes is to nearest, ties to even.
+//! - Rounding to integers is to nearest, ties to even.
+//! - Values of a q8 cache are mixed in integers: in each run of [`MIX_BLOCK`] positions, weight times scale is
+//!   rounded to 0..=32767 of the run's largest; the products are summed in `i32`, which is exact; runs are added
+//!   in ascending order as `out += sum as f32 * (largest / 32767)`.
 
 use half::f16;
+use sprat_format::Layout;
 
 mod portable;
 
-/// A q8 matrix as kernels see it.
+/// Positions whose values are mixed in one integer sum: 512 * 32767 * 127 fits 31 bits.
+pub(crate) const MIX_BLOCK: usize = 512;
+
+/// A q8 matrix as kernels see it. R rows; in the interleaved layouts a whole number of blocks is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Q8<'m> {
-    /// rows x stride signed bytes, the stride a multiple of the group.
+    /// padded R x stride bytes, the stride a multiple of the group.
     pub values: &'m [i8],
-    /// rows x stride/group.
+    /// padded R x stride/group.
     pub scales: &'m [f16],
-    /// Columns that share a scale.
+    /// Outputs.
+    pub rows: usize,
+    /// Columns that share a scale, a multiple of 4.
     pub group: usize,
     /// Padded columns of a row.
     pub stride: usize,
+    /// Arrangement of values and scales.
+    pub layout: Layout,
 }
 
 /// One head's keys or values in the q8 cache, position by position.
@@ -44,8 +55,8 @@ pub(crate) struct Q8Heads<'c> {
 
 /// A table of the inner loops for one instruction set.
 ///
-/// T is the number of tokens processed at once, R the rows of a matrix, C its columns. `matmul_*` write
-/// T x R outputs, token by token.
+/// T is the number of tokens processed at once, R the rows of a matrix, C its columns, P positions. `matmul_*`
+/// write T x R outputs, token by token.
 #[derive(Debug)]
 pub struct Kernels {
     name: &'static str,
@@ -63,8 +74,10 @@ pub struct Kernels {
     pub(crate) score_f16: fn(query: &[f32], keys: &[f16], out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f32: fn(query: &[f32], keys: &[f32], out: &mut [f32]),
-    /// Adds P values, each times its weight, to `out`, in ascending order of position.
-    pub(crate) mix_q8: fn(weights: &[f32], values: &Q8Heads, out: &mut [f32]),
+    /// Turns P scores into e^(score - largest) in place and returns their sum, in the lane order.
+    pub(crate) softmax: fn(scores: &mut [f32]) -> f32,
+    /// Adds P values, each times its weight (at least 0, used up), to `out`.
+    pub(crate) mix_q8: fn(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
     pub(crate) mix_f16: fn(weights: &[f32], values: &[f16], out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.

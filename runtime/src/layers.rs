@@ -152,15 +152,14 @@ pub(crate) fn attend(
             Run::F16(keys) => (kernels.score_f16)(query, keys, scores),
             Run::F32(keys) => (kernels.score_f32)(query, keys, scores),
         }
-        let most = scores.iter().fold(f32::NEG_INFINITY, |most, &s| if s > most { s } else { most });
-        scores.iter_mut().for_each(|s| *s = math::exp(*s - most));
+        let total = (kernels.softmax)(scores);
         out.fill(0.0);
         match cache.values(layer, kv_head, scores.len()) {
             Run::Q8(values) => (kernels.mix_q8)(scores, &values, out),
             Run::F16(values) => (kernels.mix_f16)(scores, values, out),
             Run::F32(values) => (kernels.mix_f32)(scores, values, out),
         }
-        let inverse = 1.0 / (kernels.sum)(scores);
+        let inverse = 1.0 / total;
         out.iter_mut().for_each(|out| *out *= inverse);
     }
 }

@@ -84,6 +84,11 @@ fn limits(kv: KvType) -> Limits {
 
 /// A model of random weights, matrices in `element`, with biases wherever the configuration allows them.
 fn model(config: &Config, limits: Limits, element: Element) -> Aligned {
+    model_in(config, limits, element, Layout::Rows)
+}
+
+/// The same model with its q8 matrices in some layout.
+fn model_in(config: &Config, limits: Limits, element: Element, layout: Layout) -> Aligned {
     let meta = Meta {
         config: *config,
         limits,
@@ -112,7 +117,8 @@ fn model(config: &Config, limits: Limits, element: Element) -> Aligned {
             roles.map(move |role| {
                 let (rows, cols) = role.shape(config);
                 let element = if role.is_matrix() { element } else { Element::F32 };
-                TensorSpec { role, layer, element, rows, cols }
+                let layout = if matches!(element, Element::Q8 { .. }) { layout } else { Layout::Rows };
+                TensorSpec { role, layer, element, layout, rows, cols }
             })
         })
         .collect();
@@ -135,13 +141,22 @@ fn model(config: &Config, limits: Limits, element: Element) -> Aligned {
                 .for_each(|_| values.extend_from_slice(&half::f16::from_f32(random() * 0.4).to_le_bytes())),
             Element::Q8 { .. } => {
                 let padded = spec.element.padded_cols(spec.cols);
-                for i in 0..spec.rows * padded {
-                    let value = if i % padded < spec.cols { (random() * 127.0) as i8 } else { 0 };
-                    values.push(value as u8);
-                }
-                for _ in 0..spec.element.scale_bytes(spec.rows, spec.cols) / 2 {
-                    scales.extend_from_slice(&half::f16::from_f32(0.003 + 0.001 * random()).to_le_bytes());
-                }
+                let by_rows: Vec<i8> = (0..spec.rows * padded)
+                    .map(|i| if i % padded < spec.cols { (random() * 127.0) as i8 } else { 0 })
+                    .collect();
+                let scales_by_rows: Vec<[u8; 2]> = (0..spec.element.scale_bytes(spec.rows, spec.cols) / 2)
+                    .map(|_| half::f16::from_f32(0.003 + 0.001 * random()).to_le_bytes())
+                    .collect();
+                let mut arranged = vec![[0; 2]; spec.scale_bytes() as usize / 2];
+                values.resize(spec.value_bytes() as usize, 0);
+                spec.layout.arrange(
+                    spec.rows as usize,
+                    &by_rows,
+                    &scales_by_rows,
+                    &mut values,
+                    &mut arranged,
+                );
+                scales = arranged.concat();
             }
         }
         writer.tensor(&values, &scales).unwrap();
@@ -192,6 +207,18 @@ fn a_prompt_in_chunks_computes_the_bits_of_one_token_at_a_time() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn every_layout_computes_the_same_bits() {
+    for config in [llama(), gpt2()] {
+        let run_in = |layout| {
+            let model = model_in(&config, limits(KvType::Q8), Element::Q8 { group: 16 }, layout);
+            bits(&run(&model, limits(KvType::Q8), &[13]))
+        };
+        assert_eq!(run_in(Layout::Interleaved), run_in(Layout::Rows));
+        assert_eq!(run_in(Layout::InterleavedBiased), run_in(Layout::Rows));
     }
 }
 

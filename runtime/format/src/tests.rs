@@ -61,7 +61,7 @@ fn specs(config: &Config) -> Vec<TensorSpec> {
     let spec = |role: Role, layer| {
         let (rows, cols) = role.shape(config);
         let element = if role.is_matrix() { Element::Q8 { group: GROUP } } else { Element::F32 };
-        TensorSpec { role, layer, element, rows, cols }
+        TensorSpec { role, layer, element, layout: Layout::Rows, rows, cols }
     };
     let needed =
         |in_layers| Role::ALL.into_iter().filter(move |r| r.in_layers() == in_layers && r.is_needed(config));
@@ -222,6 +222,7 @@ fn fields_behind_valid_checksums_are_checked_and_named() {
         (&|f| f[tens + TENSOR_BYTES + 4] = 7, "tensor 1: group of the element type"),
         (&|f| f[tens + 4] = 1, "tensor 0: element type is 1"),
         (&|f| f[tens + 5] = 1, "tensor 0: layout is 1"),
+        (&|f| f[tens + TENSOR_BYTES + 5] = 3, "tensor 1: layout is 3"),
         (&|f| f[tens + TENSOR_BYTES + 6] = 12, "tensor 1: group is 12, expected 8"),
         (&|f| f[tens + 8] = 3, "tensor 0: rows is 3, expected 1"),
         (&|f| f[tens + 12] = 3, "tensor 0: columns is 3, expected 6"),
@@ -248,7 +249,14 @@ fn a_tensor_too_few_or_too_many_is_named() {
     assert!(matches!(error(&one_layer), FormatError::Tensor { field: "layer", .. }));
     let mut more = specs.clone();
     let (rows, cols) = Role::PositionEmbedding.shape(&config());
-    let extra = TensorSpec { role: Role::PositionEmbedding, layer: None, element: Element::F32, rows, cols };
+    let extra = TensorSpec {
+        role: Role::PositionEmbedding,
+        layer: None,
+        element: Element::F32,
+        layout: Layout::Rows,
+        rows,
+        cols,
+    };
     more.push(extra);
     more.sort_by_key(|s| (s.layer.unwrap_or(u16::MAX), s.role));
     assert_eq!(error(&more), FormatError::UnexpectedTensor { role: "position_embedding" });

@@ -5,7 +5,10 @@
 
 use half::f16;
 
-use super::{Kernels, Q8, Q8Heads};
+use sprat_format::{BLOCK_ROWS, Layout, WORD};
+
+use super::{Kernels, MIX_BLOCK, Q8, Q8Heads};
+use crate::math;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
@@ -16,6 +19,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     score_q8,
     score_f16,
     score_f32,
+    softmax,
     mix_q8,
     mix_f16,
     mix_f32,
@@ -69,9 +73,16 @@ fn round_to_i8(x: f32) -> i8 {
 }
 
 fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
-    let Q8 { group, stride, .. } = *matrix;
+    match matrix.layout {
+        Layout::Rows => matmul_q8_rows(matrix, q, scales, out),
+        Layout::Interleaved => matmul_q8_blocks::<false>(matrix, q, scales, out),
+        Layout::InterleavedBiased => matmul_q8_blocks::<true>(matrix, q, scales, out),
+    }
+}
+
+fn matmul_q8_rows(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
+    let Q8 { rows, group, stride, .. } = *matrix;
     let groups = stride / group;
-    let rows = matrix.values.len() / stride;
     let weight_rows = matrix.values.chunks_exact(stride).zip(matrix.scales.chunks_exact(groups));
     for (row, (weights, weight_scales)) in weight_rows.enumerate() {
         let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
@@ -84,6 +95,47 @@ fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
             out[row] = acc;
         }
     }
+}
+
+fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
+    let Q8 { rows, group, stride, .. } = *matrix;
+    let groups = stride / group;
+    let blocks =
+        matrix.values.chunks_exact(stride * BLOCK_ROWS).zip(matrix.scales.chunks_exact(groups * BLOCK_ROWS));
+    for (block, (weights, weight_scales)) in blocks.enumerate() {
+        let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
+        for ((q, scales), out) in tokens {
+            let mut acc = [0.0; BLOCK_ROWS];
+            let parts = weights.chunks_exact(group * BLOCK_ROWS).zip(q.chunks_exact(group));
+            for ((w, q), (w_scales, scale)) in parts.zip(weight_scales.chunks_exact(BLOCK_ROWS).zip(scales)) {
+                let sums = dot_block::<BIASED>(w, q);
+                for lane in 0..BLOCK_ROWS {
+                    acc[lane] += sums[lane] as f32 * (to_f32(w_scales[lane]) * scale);
+                }
+            }
+            // The last block may have rows of padding.
+            let out = &mut out[block * BLOCK_ROWS..];
+            out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc);
+        }
+    }
+}
+
+/// The exact sums of the products of one group of four interleaved rows.
+#[inline(always)]
+fn dot_block<const BIASED: bool>(weights: &[i8], q: &[i8]) -> [i32; BLOCK_ROWS] {
+    let mut sums = [0; BLOCK_ROWS];
+    let (words, _) = weights.as_chunks::<{ BLOCK_ROWS * WORD }>();
+    let (q_words, _) = q.as_chunks::<WORD>();
+    for (word, q) in words.iter().zip(q_words) {
+        for lane in 0..BLOCK_ROWS {
+            for col in 0..WORD {
+                let w = word[lane * WORD + col];
+                let w = if BIASED && col % 2 == 0 { w ^ i8::MIN } else { w };
+                sums[lane] += i32::from(w) * i32::from(q[col]);
+            }
+        }
+    }
+    sums
 }
 
 /// The exact sum of the products of signed bytes.
@@ -166,15 +218,42 @@ fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
     }
 }
 
-fn mix_q8(weights: &[f32], values: &Q8Heads, out: &mut [f32]) {
-    for ((weight, value), scale) in
-        weights.iter().zip(values.values.chunks_exact(values.stride)).zip(values.scales)
-    {
-        let weight = weight * to_f32(*scale);
-        for (out, value) in out.iter_mut().zip(value) {
-            *out += weight * f32::from(*value);
+fn softmax(scores: &mut [f32]) -> f32 {
+    let most = scores.iter().fold(f32::NEG_INFINITY, |most, &score| if score > most { score } else { most });
+    scores.iter_mut().for_each(|score| *score = math::exp(*score - most));
+    sum(scores)
+}
+
+fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
+    let stride = values.stride;
+    let runs = values.values.chunks(MIX_BLOCK * stride).zip(values.scales.chunks(MIX_BLOCK));
+    for (weights, (values, scales)) in weights.chunks_mut(MIX_BLOCK).zip(runs) {
+        let unit = mix_weights(weights, scales);
+        for (part, out) in out.chunks_mut(LANES).enumerate() {
+            let mut sums = [0i32; LANES];
+            for (weight, value) in weights.iter().zip(values.chunks_exact(stride)) {
+                let weight = *weight as i32;
+                for (sum, v) in sums.iter_mut().zip(&value[part * LANES..]) {
+                    *sum += weight * i32::from(*v);
+                }
+            }
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum as f32 * unit);
         }
     }
+}
+
+/// Multiplies a run's weights by their positions' scales, rounds them to integers of 0..=32767 of the largest,
+/// and returns what one of these stands for.
+fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
+    const MOST: f32 = 32767.0;
+    let mut largest = 0.0;
+    for (weight, scale) in weights.iter_mut().zip(scales) {
+        *weight *= to_f32(*scale);
+        largest = if *weight > largest { *weight } else { largest };
+    }
+    let inverse = if largest < LEAST_AMPLITUDE { 0.0 } else { MOST / largest };
+    weights.iter_mut().for_each(|weight| *weight = (*weight * inverse + ROUNDER) - ROUNDER);
+    largest / MOST
 }
 
 fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
@@ -240,6 +319,38 @@ mod tests {
         assert_eq!(quantize_group(&[1e-38; 5], &mut q), 0.0);
     }
 
+    #[test]
+    fn mixing_in_integers_comes_close_to_mixing_in_floats() {
+        for positions in [1, 3, 511, 512, 513, 1500] {
+            let stride = 8;
+            let values: Vec<i8> = (0..positions * stride)
+                .map(|i| ((i * 37 + i / 7) % 255) as u8 as i8)
+                .map(|v| v.max(-127))
+                .collect();
+            let scales: Vec<f16> =
+                (0..positions).map(|i| f16::from_f32(0.01 + (i % 13) as f32 * 0.001)).collect();
+            let mut weights: Vec<f32> = (0..positions).map(|i| math::exp(-((i % 29) as f32) * 0.3)).collect();
+            let mut expected = [0.0f64; 7];
+            for (i, weight) in weights.iter().enumerate() {
+                for (c, expected) in expected.iter_mut().enumerate() {
+                    *expected += f64::from(*weight) * scales[i].to_f64() * f64::from(values[i * stride + c]);
+                }
+            }
+            let norm: f64 = weights.iter().map(|w| f64::from(*w) * 127.0 * 0.02).sum();
+            let mut out = [0.0; 7];
+            mix_q8(&mut weights, &Q8Heads { values: &values, scales: &scales, stride }, &mut out);
+            for (out, expected) in out.iter().zip(expected) {
+                assert!((f64::from(*out) - expected).abs() < norm * 1e-4, "{positions}: {out} {expected}");
+            }
+        }
+        // The largest possible sum of a block does not overflow.
+        let (mut weights, values, scales) =
+            ([1.0; MIX_BLOCK], [-127i8; MIX_BLOCK * 4], [f16::ONE; MIX_BLOCK]);
+        let mut out = [0.0; 4];
+        mix_q8(&mut weights, &Q8Heads { values: &values, scales: &scales, stride: 4 }, &mut out);
+        assert_eq!(out, [-127.0 * MIX_BLOCK as f32; 4]);
+    }
+
     proptest! {
         #[test]
         fn quantizing_errs_by_at_most_half_a_step(
@@ -273,7 +384,7 @@ mod tests {
             let x: Vec<f32> = (0..tokens * cols).map(|_| random() as f32 / 1e9 - 1.0).collect();
             let (mut q, mut q_scales) = (vec![0; tokens * stride], vec![0.0; tokens * stride / group]);
             quantize(&x, cols, group, &mut q, &mut q_scales);
-            let matrix = Q8 { values: &values, scales: &scales, group, stride };
+            let matrix = Q8 { values: &values, scales: &scales, rows, group, stride, layout: Layout::Rows };
             let mut together = vec![0.0; tokens * rows];
             matmul_q8(&matrix, &q, &q_scales, &mut together);
             for token in 0..tokens {
@@ -281,6 +392,18 @@ mod tests {
                 let scales = &q_scales[token * stride / group..][..stride / group];
                 matmul_q8(&matrix, &q[token * stride..][..stride], scales, &mut alone);
                 prop_assert_eq!(&together[token * rows..][..rows], &alone[..]);
+            }
+            // Every layout of the same matrix gives the same bits.
+            for layout in [Layout::Interleaved, Layout::InterleavedBiased] {
+                let padded = layout.padded_rows(rows as u32) as usize;
+                let mut bytes = vec![0; padded * stride];
+                let mut arranged_scales = vec![f16::ZERO; padded * stride / group];
+                layout.arrange(rows, &values, &scales, &mut bytes, &mut arranged_scales);
+                let values: Vec<i8> = bytes.iter().map(|&b| b as i8).collect();
+                let matrix = Q8 { values: &values, scales: &arranged_scales, layout, ..matrix };
+                let mut arranged = vec![0.0; tokens * rows];
+                matmul_q8(&matrix, &q, &q_scales, &mut arranged);
+                prop_assert_eq!(&arranged, &together);
             }
         }
     }
