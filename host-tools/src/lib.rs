@@ -6,7 +6,13 @@
 //! measures exactly what the device does. The command line is a thin layer over these modules.
 #![deny(unsafe_code)]
 
+pub mod boards;
 pub mod fixture;
 pub mod import;
+pub mod inspect;
 pub mod map;
+pub mod model;
+pub mod pack;
+pub mod plan;
 pub mod quantize;
+pub mod table;

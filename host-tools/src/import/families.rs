@@ -180,6 +180,7 @@ fn llama(family: &str, settings: &Settings<'_>, ignored: &[String]) -> Result<Bl
         norm_eps: settings.optional_number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         position: Position::Rotary { dims: head_dim, pairing: Pairing::Half },
         feed_forward: FeedForward::Gated(activation(settings, "hidden_act", "silu")?),
+        group: 0,
     };
     let bias = |key| match family {
         "llama" => Ok(settings.optional_flag(key)?.unwrap_or(false)),
@@ -248,6 +249,7 @@ fn gpt2(settings: &Settings<'_>) -> Result<Blueprint> {
         norm_eps: settings.optional_number("layer_norm_epsilon")?.unwrap_or(1e-5) as f32,
         position: Position::Learned,
         feed_forward: FeedForward::Plain(activation(settings, "activation_function", "gelu_new")?),
+        group: 0,
     };
     let tie = tie(settings, Tie::TiedUnlessPresent)?;
     config.validate().map_err(|error| anyhow::anyhow!("config.json (gpt2): {error}"))?;
