@@ -239,7 +239,8 @@ impl Inspection {
         row("parameters", grouped(self.parameters));
         row("vocabulary", grouped(config.vocab_size.into()));
         row("layers x width", format!("{} x {}", config.layers, config.hidden_size));
-        let heads = format!("{} of {}, {} for keys and values", config.heads, config.head_dim, config.kv_heads);
+        let heads =
+            format!("{} of {}, {} for keys and values", config.heads, config.head_dim, config.kv_heads);
         row("heads", heads);
         row("feed-forward", format!("{}, {:?}", config.ffn_size, config.feed_forward));
         row("norm", format!("{:?}, eps {:e}", config.norm, config.norm_eps));

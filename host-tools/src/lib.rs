@@ -7,12 +7,17 @@
 #![deny(unsafe_code)]
 
 pub mod boards;
+pub mod cli;
+pub mod eval;
 pub mod fixture;
 pub mod import;
 pub mod inspect;
+pub mod logits;
 pub mod map;
 pub mod model;
 pub mod pack;
 pub mod plan;
+pub mod progress;
 pub mod quantize;
+pub mod run;
 pub mod table;

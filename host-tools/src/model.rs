@@ -108,7 +108,7 @@ pub fn engine<'i, 'm, 'a>(
 /// # Errors
 /// A name that this build or machine does not have, with those that it has.
 pub fn kernels(name: Option<&str>) -> Result<&'static Kernels> {
-    let Some(name) = name else { return Ok(Default::default()) };
+    let Some(name) = name else { return Ok(Kernels::detect()) };
     Kernels::by_name(name).ok_or_else(|| {
         let all: Vec<_> = Kernels::ALL.iter().map(|kernels| kernels.name()).collect();
         anyhow!("this machine has no kernels {name:?}; it has {}", all.join(", "))

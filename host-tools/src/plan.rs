@@ -180,8 +180,7 @@ pub fn plan(subject: &Subject, limits: &Limits, board: &Board) -> Result<Report>
         missing: needed.saturating_sub(board.flash_bytes),
     };
     let (weight_products, attention_products) = products(subject, limits.context);
-    let seconds =
-        |products: u64| products as f64 * board.instructions_per_product / board.clock_hz as f64;
+    let seconds = |products: u64| products as f64 * board.instructions_per_product / board.clock_hz as f64;
     Ok(Report {
         board: board.name,
         core: board.core,
