@@ -1,7 +1,79 @@
-//! Skeleton.
+//! A GPT that lives in flash: the `no_std`, heapless transformer runtime of Sprat.
+//!
+//! The runtime borrows two things and owns neither: the packed model, used in place from flash, and one arena
+//! of RAM whose size [`Plan`] computes to the byte. It never allocates, never recurses, and computes the same
+//! bits on every target.
+//!
+//! # From the outside in
+//!
+//! A layer calls only what stands below it.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`generate`](Generator), [`sampler`](Sampler) | one token a call until something ends it |
+//! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
+//! | [`tokenizer`] | text to tokens and back, from tables in flash |
+//! | `forward` | the transformer, start to end, as one readable story |
+//! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
+//! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
+//! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
+//! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
+//!
+//! # Principles
+//!
+//! 1. **Check once, then it cannot fail.** [`Image::new`] and [`Engine::new`] check everything; what runs per
+//!    token has no error that depends on the model.
+//! 2. **The same bits everywhere.** Integer sums are exact in any order; float sums have one lane order
+//!    (see [`Kernels`]); no fused multiply-add; exp, sin, cos and the like come from `math` on every target.
+//! 3. **The portable kernel is the specification** of every other kernel.
+//!
+//! # Example
+//!
+//! ```
+//! use sprat::{Engine, Generator, Image, Kernels, Plan, Sampler, SamplerConfig, Special};
+//!
+//! fn answer(model: &[u8], arena: &mut [u8], prompt: &str) -> Result<usize, Box<dyn std::error::Error>> {
+//!     let image = Image::new(model)?;
+//!     let limits = *image.limits();
+//!     assert!(arena.len() >= Plan::new(image.config(), &limits)?.arena_bytes);
+//!     let mut engine = Engine::new(&image, limits, arena, Kernels::default())?;
+//!     engine.prompt(prompt, Special::AsText)?;
+//!     let mut generator = Generator::new(&mut engine, Sampler::new(SamplerConfig::greedy(), 0), 64);
+//!     let mut tokens = 0;
+//!     while let Some(_token) = generator.next_token()? {
+//!         tokens += 1;
+//!     }
+//!     Ok(tokens)
+//! }
+//! ```
 #![no_std]
 #![deny(unsafe_code)]
+#![forbid(unused_unsafe)]
+
 #[cfg(test)]
 extern crate std;
 
+mod arena;
+mod cache;
+mod engine;
+mod forward;
+mod generate;
+mod hash;
+mod image;
+mod kernels;
+mod layers;
+mod math;
+mod plan;
+mod sampler;
 pub mod tokenizer;
+mod weights;
+
+pub use engine::{Engine, EngineError};
+pub use generate::{Generator, StopReason};
+pub use hash::LogitsHash;
+pub use image::{Image, ImageError};
+pub use kernels::Kernels;
+pub use plan::{Plan, PlanError, STACK_BYTES};
+pub use sampler::{Sampler, SamplerConfig};
+pub use sprat_format as format;
+pub use tokenizer::{Special, StreamDecoder, Tokenizer};

@@ -1,0 +1,215 @@
+//! Writing a packed file, one tensor at a time.
+//!
+//! Sizes are known before values: the whole layout follows from the tensors' shapes, so a converter streams
+//! tensors through and never holds more than one. Only the header, which has the checksums, is written last;
+//! a file without its header is not a packed file, so an interrupted writer leaves nothing that loads.
+
+use core::fmt;
+
+use crc::{Digest, Table};
+
+use crate::bytes::align_up;
+use crate::container::{
+    ALIGNMENT, CRC, HEADER_BYTES, MAGIC, SECTION_BYTES, VERSION_MAJOR, VERSION_MINOR, kind,
+};
+use crate::tensor::{TENSOR_BYTES, TensorSpec};
+
+/// Where a packed file is written.
+pub trait Sink {
+    /// Why a write failed.
+    type Error;
+
+    /// Writes `bytes` at `offset` from the start. Offsets ascend, but for the last call, which is at 0.
+    ///
+    /// # Errors
+    /// The sink's own.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+}
+
+/// Why a packed file could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError<E> {
+    /// The sink refused.
+    Sink(E),
+    /// Tensors are not given in ascending order of layer, then role.
+    Order {
+        /// Position of the first that is out of order.
+        index: usize,
+    },
+    /// The bytes given for a tensor are not as many as its shape and type need.
+    TensorBytes {
+        /// Position of the tensor.
+        index: usize,
+        /// Bytes of values and scales needed.
+        need: u64,
+        /// Bytes given.
+        have: u64,
+    },
+    /// Fewer or more tensors were written than announced.
+    TensorCount {
+        /// Tensors announced.
+        need: usize,
+        /// Tensors written.
+        have: usize,
+    },
+    /// The file would be larger than its length field can say.
+    TooLarge,
+}
+
+impl<E: fmt::Display> fmt::Display for WriteError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sink(error) => write!(f, "cannot write: {error}"),
+            Self::Order { index } => write!(f, "tensor {index} is out of order"),
+            Self::TensorBytes { index, need, have } => {
+                write!(f, "tensor {index}: {have} bytes given, {need} needed")
+            }
+            Self::TensorCount { need, have } => write!(f, "{have} tensors written, {need} announced"),
+            Self::TooLarge => write!(f, "the file would be too large for its length field"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for WriteError<E> {}
+
+const SECTIONS: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: [u8; 4],
+    offset: u64,
+    length: u64,
+    checksum: u32,
+}
+
+/// A packed file in the making.
+pub struct Writer<'s, S: Sink> {
+    sink: S,
+    specs: &'s [TensorSpec],
+    written: usize,
+    sections: [Entry; SECTIONS],
+    data: Digest<'static, u32, Table<1>>,
+    data_at: u64,
+    data_bytes: u64,
+}
+
+impl<'s, S: Sink> Writer<'s, S> {
+    /// Writes everything but tensors and header. `meta` comes from [`Meta::encode`](crate::Meta::encode),
+    /// `specs` are sorted by layer (those outside the layers last), then by role.
+    ///
+    /// # Errors
+    /// Specs out of order, or the sink's error.
+    pub fn begin(
+        mut sink: S,
+        meta: &[u8],
+        tokenizer: &[u8],
+        specs: &'s [TensorSpec],
+    ) -> Result<Self, WriteError<S::Error>> {
+        if let Some(index) = specs.windows(2).position(|pair| pair[0].key() >= pair[1].key()) {
+            return Err(WriteError::Order { index: index + 1 });
+        }
+        let mut end = (HEADER_BYTES + SECTIONS * SECTION_BYTES) as u64;
+        let mut place = |kind, length: usize| {
+            let offset = align_up(end, ALIGNMENT).ok_or(WriteError::TooLarge)?;
+            end = offset.checked_add(length as u64).ok_or(WriteError::TooLarge)?;
+            Ok(Entry { kind, offset, length: length as u64, checksum: 0 })
+        };
+        let mut sections = [
+            place(kind::META, meta.len())?,
+            place(kind::TOKENIZER, tokenizer.len())?,
+            place(kind::TENSORS, specs.len() * TENSOR_BYTES)?,
+            place(kind::DATA, 0)?,
+        ];
+        for (section, bytes) in sections.iter_mut().zip([meta, tokenizer]) {
+            section.checksum = CRC.checksum(bytes);
+            sink.write_at(section.offset, bytes).map_err(WriteError::Sink)?;
+        }
+        let table = &mut sections[2];
+        let (mut digest, mut at, mut data_end) = (CRC.digest(), table.offset, 0u64);
+        for spec in specs {
+            let values_at = data_end;
+            let scales_at = next(values_at, spec.element.value_bytes(spec.rows, spec.cols))?;
+            data_end = next(scales_at, spec.element.scale_bytes(spec.rows, spec.cols))?;
+            let entry = spec.entry(values_at, scales_at);
+            digest.update(&entry);
+            sink.write_at(at, &entry).map_err(WriteError::Sink)?;
+            at += TENSOR_BYTES as u64;
+        }
+        table.checksum = digest.finalize();
+        let data_at = sections[3].offset;
+        Ok(Self { sink, specs, written: 0, sections, data: CRC.digest(), data_at, data_bytes: 0 })
+    }
+
+    /// Writes the next tensor of the announced ones.
+    ///
+    /// # Errors
+    /// A wrong number of bytes, a tensor too many, or the sink's error.
+    pub fn tensor(&mut self, values: &[u8], scales: &[u8]) -> Result<(), WriteError<S::Error>> {
+        let index = self.written;
+        let Some(spec) = self.specs.get(index) else {
+            return Err(WriteError::TensorCount { need: self.specs.len(), have: index + 1 });
+        };
+        let needs = [
+            (values, spec.element.value_bytes(spec.rows, spec.cols)),
+            (scales, spec.element.scale_bytes(spec.rows, spec.cols)),
+        ];
+        for (bytes, need) in needs {
+            let have = bytes.len() as u64;
+            if have != need {
+                return Err(WriteError::TensorBytes { index, need, have });
+            }
+        }
+        for (bytes, _) in needs {
+            self.append(bytes)?;
+            let padding = (ALIGNMENT - self.data_bytes % ALIGNMENT) % ALIGNMENT;
+            self.append(&[0; ALIGNMENT as usize][..padding as usize])?;
+        }
+        self.written += 1;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError<S::Error>> {
+        self.data.update(bytes);
+        self.sink.write_at(self.data_at + self.data_bytes, bytes).map_err(WriteError::Sink)?;
+        self.data_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the header, which makes the file valid, and returns the sink and the file's length.
+    ///
+    /// # Errors
+    /// Tensors that are still missing, or the sink's error.
+    pub fn finish(self) -> Result<(S, u64), WriteError<S::Error>> {
+        let Self { mut sink, specs, written, mut sections, data, data_at, data_bytes } = self;
+        if written != specs.len() {
+            return Err(WriteError::TensorCount { need: specs.len(), have: written });
+        }
+        sections[3].length = data_bytes;
+        sections[3].checksum = data.finalize();
+        let length = data_at + data_bytes;
+        let mut head = [0; HEADER_BYTES + SECTIONS * SECTION_BYTES];
+        head[0..8].copy_from_slice(&MAGIC);
+        head[8..10].copy_from_slice(&VERSION_MAJOR.to_le_bytes());
+        head[10..12].copy_from_slice(&VERSION_MINOR.to_le_bytes());
+        head[12..16].copy_from_slice(&(SECTIONS as u32).to_le_bytes());
+        head[16..24].copy_from_slice(&length.to_le_bytes());
+        for (section, entry) in sections.iter().zip(head[HEADER_BYTES..].chunks_exact_mut(SECTION_BYTES)) {
+            entry[0..4].copy_from_slice(&section.kind);
+            entry[4..8].copy_from_slice(&section.checksum.to_le_bytes());
+            entry[8..16].copy_from_slice(&section.offset.to_le_bytes());
+            entry[16..24].copy_from_slice(&section.length.to_le_bytes());
+            entry[24..28].copy_from_slice(&1u32.to_le_bytes());
+        }
+        let mut digest = CRC.digest();
+        digest.update(&head[..28]);
+        digest.update(&head[HEADER_BYTES..]);
+        head[28..32].copy_from_slice(&digest.finalize().to_le_bytes());
+        sink.write_at(0, &head).map_err(WriteError::Sink)?;
+        Ok((sink, length))
+    }
+}
+
+/// The aligned offset behind `bytes` at `at`.
+fn next<E>(at: u64, bytes: u64) -> Result<u64, WriteError<E>> {
+    at.checked_add(bytes).and_then(|end| align_up(end, ALIGNMENT)).ok_or(WriteError::TooLarge)
+}

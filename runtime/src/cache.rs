@@ -1,0 +1,132 @@
+//! The key-value cache: what attention remembers of every token, in a fixed piece of the arena.
+//!
+//! With it a token costs 12H^2 + 2TH products instead of a pass over the whole text. A head's positions lie
+//! one after the other, so that attention reads one contiguous run:
+//! `[layer][kv head][position][component]`.
+
+use core::ops::Range;
+
+use half::f16;
+use sprat_format::{Config, KvType, Limits};
+
+use crate::arena::Carver;
+use crate::kernels::Kernels;
+use crate::plan::Sizes;
+
+/// Keys or values of all layers, heads and positions.
+enum Store<'a> {
+    /// Bytes, and one scale for each head and position.
+    Q8 {
+        values: &'a mut [i8],
+        scales: &'a mut [f16],
+    },
+    F16(&'a mut [f16]),
+    F32(&'a mut [f32]),
+}
+
+/// One head's positions from the first up to some position.
+pub(crate) enum Run<'c> {
+    /// positions x stride bytes, and a scale for each position.
+    Q8 { values: &'c [i8], scales: &'c [f16], stride: usize },
+    /// positions x head_dim.
+    F16(&'c [f16]),
+    /// positions x head_dim.
+    F32(&'c [f32]),
+}
+
+/// Keys and values of the tokens so far.
+pub(crate) struct Cache<'a> {
+    keys: Store<'a>,
+    values: Store<'a>,
+    context: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    /// Components of a stored head: `head_dim`, rounded up to whole words in the q8 cache.
+    stride: usize,
+}
+
+impl<'a> Store<'a> {
+    fn carve(carver: &mut Carver<'a>, kv: KvType, sizes: &Sizes, head_dim: usize) -> Self {
+        match kv {
+            KvType::Q8 => Self::Q8 {
+                values: carver.take(sizes.cached_heads * sizes.head_stride),
+                scales: carver.take(sizes.cached_heads),
+            },
+            KvType::F16 => Self::F16(carver.take(sizes.cached_heads * head_dim)),
+            KvType::F32 => Self::F32(carver.take(sizes.cached_heads * head_dim)),
+        }
+    }
+
+    /// Stores one head at `slot`, a number of heads from the start.
+    fn put(&mut self, slot: usize, stride: usize, head: &[f32], kernels: &Kernels) {
+        let place = slot * stride..(slot + 1) * stride;
+        match self {
+            Self::Q8 { values, scales } => {
+                let mut scale = [0.0];
+                (kernels.quantize)(head, head.len(), stride, &mut values[place], &mut scale);
+                scales[slot] = f16::from_f32(scale[0]);
+            }
+            Self::F16(values) => {
+                values[place].iter_mut().zip(head).for_each(|(stored, x)| *stored = f16::from_f32(*x));
+            }
+            Self::F32(values) => values[place].copy_from_slice(head),
+        }
+    }
+
+    fn run(&self, slots: Range<usize>, stride: usize) -> Run<'_> {
+        let place = slots.start * stride..slots.end * stride;
+        match self {
+            Self::Q8 { values, scales } => Run::Q8 { values: &values[place], scales: &scales[slots], stride },
+            Self::F16(values) => Run::F16(&values[place]),
+            Self::F32(values) => Run::F32(&values[place]),
+        }
+    }
+}
+
+impl<'a> Cache<'a> {
+    pub(crate) fn carve(carver: &mut Carver<'a>, config: &Config, limits: &Limits, sizes: &Sizes) -> Self {
+        let head_dim = config.head_dim as usize;
+        Self {
+            keys: Store::carve(carver, limits.kv, sizes, head_dim),
+            values: Store::carve(carver, limits.kv, sizes, head_dim),
+            context: limits.context as usize,
+            kv_heads: config.kv_heads as usize,
+            head_dim,
+            stride: if limits.kv == KvType::Q8 { sizes.head_stride } else { head_dim },
+        }
+    }
+
+    /// The slot of a head's first position.
+    fn base(&self, layer: usize, head: usize) -> usize {
+        (layer * self.kv_heads + head) * self.context
+    }
+
+    /// Stores the keys and values, kv_heads x head_dim each, of the token at `position`.
+    pub(crate) fn put(
+        &mut self,
+        layer: usize,
+        position: usize,
+        key: &[f32],
+        value: &[f32],
+        kernels: &Kernels,
+    ) {
+        let heads = key.chunks_exact(self.head_dim).zip(value.chunks_exact(self.head_dim));
+        for (head, (key, value)) in heads.enumerate() {
+            let slot = self.base(layer, head) + position;
+            self.keys.put(slot, self.stride, key, kernels);
+            self.values.put(slot, self.stride, value, kernels);
+        }
+    }
+
+    /// The keys of one head at the first `positions` positions.
+    pub(crate) fn keys(&self, layer: usize, head: usize, positions: usize) -> Run<'_> {
+        let base = self.base(layer, head);
+        self.keys.run(base..base + positions, self.stride)
+    }
+
+    /// The values of one head at the first `positions` positions.
+    pub(crate) fn values(&self, layer: usize, head: usize, positions: usize) -> Run<'_> {
+        let base = self.base(layer, head);
+        self.values.run(base..base + positions, self.stride)
+    }
+}

@@ -1,0 +1,273 @@
+//! A model at work: tokens go in, the logits of the next token come out.
+//!
+//! The engine owns nothing but its place in the text. The model stays in flash, everything that changes lies in
+//! the caller's arena.
+
+use core::fmt;
+
+use sprat_format::Limits;
+
+use crate::arena::Carver;
+use crate::cache::Cache;
+use crate::forward::{Scratch, forward, logits};
+use crate::image::Image;
+use crate::kernels::Kernels;
+use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
+use crate::tokenizer::{EncodeError, Special};
+use crate::weights::Weights;
+
+/// A model, an arena, and the text so far.
+pub struct Engine<'i, 'm, 'a> {
+    image: &'i Image<'m>,
+    weights: Weights<'i, 'm>,
+    kernels: &'static Kernels,
+    limits: Limits,
+    plan: Plan,
+    cache: Cache<'a>,
+    /// V: logits after the last token.
+    logits: &'a mut [f32],
+    /// context: a prompt's tokens.
+    tokens: &'a mut [u32],
+    /// Activations, or the tokenizer's work space.
+    scratch: &'a mut [u8],
+    /// Tokens in the cache.
+    position: usize,
+}
+
+/// Why the engine did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum EngineError {
+    /// The limits are impossible for this model.
+    Plan(PlanError),
+    /// The arena is smaller than the plan.
+    ArenaTooSmall {
+        /// Bytes that the plan needs.
+        need: usize,
+        /// Bytes given.
+        have: usize,
+    },
+    /// The arena does not begin at a multiple of 16.
+    ArenaMisaligned {
+        /// Bytes beyond the last multiple of the alignment.
+        by: usize,
+    },
+    /// The model was packed without a tokenizer.
+    NoTokenizer,
+    /// The text could not be tokenized within the limits.
+    Encode(EncodeError),
+    /// More tokens than the context has room for; nothing was fed.
+    ContextFull {
+        /// Tokens of room needed.
+        need: usize,
+        /// Tokens of room left.
+        have: usize,
+    },
+    /// A token beyond the vocabulary; nothing was fed.
+    Token {
+        /// The token.
+        found: u32,
+        /// Tokens of the vocabulary.
+        vocab_size: u32,
+    },
+    /// There is no token to predict from: the prompt is empty and the model has none that begins a text.
+    EmptyPrompt,
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(error) => error.fmt(f),
+            Self::ArenaTooSmall { need, have } => {
+                write!(f, "the arena has {have} bytes, {need} are needed: {} are missing", need - have)
+            }
+            Self::ArenaMisaligned { by } => {
+                write!(f, "the arena begins {by} bytes behind a multiple of {ARENA_ALIGNMENT}: align it")
+            }
+            Self::NoTokenizer => write!(f, "the model was packed without a tokenizer: give token ids"),
+            Self::Encode(error) => error.fmt(f),
+            Self::ContextFull { need, have } => {
+                write!(f, "{need} more tokens do not fit the context, which has room for {have}")
+            }
+            Self::Token { found, vocab_size } => {
+                write!(f, "token {found} is not in the vocabulary of {vocab_size}")
+            }
+            Self::EmptyPrompt => {
+                write!(
+                    f,
+                    "the prompt is empty, and the model has no token that begins a text: give some text"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for EngineError {}
+
+impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
+    /// Sets a model up in an arena.
+    ///
+    /// # Errors
+    /// Impossible limits, or an arena that is too small or misaligned, with the numbers.
+    pub fn new(
+        image: &'i Image<'m>,
+        limits: Limits,
+        arena: &'a mut [u8],
+        kernels: &'static Kernels,
+    ) -> Result<Self, EngineError> {
+        let plan = Plan::new(image.config(), &limits).map_err(EngineError::Plan)?;
+        let (need, have) = (plan.arena_bytes, arena.len());
+        if have < need {
+            return Err(EngineError::ArenaTooSmall { need, have });
+        }
+        let by = arena.as_ptr().addr() % ARENA_ALIGNMENT;
+        if by != 0 {
+            return Err(EngineError::ArenaMisaligned { by });
+        }
+        // An image is aligned at least as widely as any of its elements.
+        let weights = image.weights().ok_or(EngineError::ArenaMisaligned { by: 0 })?;
+        let mut carver = Carver::new(arena);
+        let config = image.config();
+        Ok(Self {
+            image,
+            weights,
+            kernels,
+            limits,
+            plan,
+            cache: Cache::carve(&mut carver, config, &limits, &plan.sizes),
+            logits: carver.take(config.vocab_size as usize),
+            tokens: carver.take(limits.context as usize),
+            scratch: carver.take(plan.scratch_bytes),
+            position: 0,
+        })
+    }
+
+    /// The model.
+    pub fn image(&self) -> &'i Image<'m> {
+        self.image
+    }
+
+    /// The kernels that compute.
+    pub fn kernels(&self) -> &'static Kernels {
+        self.kernels
+    }
+
+    /// The memory in use.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Tokens in the cache.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Tokens that the cache still has room for.
+    pub fn room(&self) -> usize {
+        self.limits.context as usize - self.position
+    }
+
+    /// Forgets all but the first `tokens` tokens, so that another continuation of them can be tried. The logits
+    /// are those of the last token fed until the next one is.
+    pub fn truncate(&mut self, tokens: usize) {
+        self.position = self.position.min(tokens);
+    }
+
+    /// The logits (V) of the token that follows the last one fed. They may be changed in place, as sampling does.
+    pub fn logits(&mut self) -> &mut [f32] {
+        self.logits
+    }
+
+    /// Tokenizes a text, without the token that begins a text.
+    ///
+    /// # Errors
+    /// No tokenizer, or a text beyond the limits.
+    pub fn encode(&mut self, text: &str, special: Special) -> Result<&[u32], EngineError> {
+        let count = self.encode_at(0, text, special)?;
+        Ok(&self.tokens[..count])
+    }
+
+    fn encode_at(&mut self, at: usize, text: &str, special: Special) -> Result<usize, EngineError> {
+        let tokenizer = self.image.tokenizer().ok_or(EngineError::NoTokenizer)?;
+        let scratch = Carver::new(self.scratch).take(self.plan.tokenizer_bytes / size_of::<u32>());
+        tokenizer.encode(text, special, scratch, &mut self.tokens[at..]).map_err(EngineError::Encode)
+    }
+
+    /// Tokenizes a text and feeds it. At the start of the context, the token that begins a text goes before it
+    /// if the model wants one. Returns the number of tokens fed.
+    ///
+    /// # Errors
+    /// No tokenizer, a text beyond the limits or the context, or no text where there must be one. Nothing was
+    /// fed then.
+    pub fn prompt(&mut self, text: &str, special: Special) -> Result<usize, EngineError> {
+        let meta = self.image.meta();
+        let bos = meta.bos.filter(|_| meta.add_bos && self.position == 0);
+        if let Some(bos) = bos {
+            self.tokens[0] = bos;
+        }
+        let before = bos.is_some() as usize;
+        let count = before + self.encode_at(before, text, special)?;
+        self.check_room(count)?;
+        // The tokens lie in the arena beside the buffers of the pass: they are lent out for its duration.
+        let tokens = core::mem::take(&mut self.tokens);
+        let fed = self.feed(&tokens[..count]);
+        self.tokens = tokens;
+        fed.map(|()| count)
+    }
+
+    /// Feeds tokens, in chunks. Afterwards [`logits`](Self::logits) are those that follow the last one.
+    ///
+    /// # Errors
+    /// No token, a token beyond the vocabulary, or more tokens than room. Nothing was fed then.
+    pub fn feed(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+        let last = tokens.len().saturating_sub(1);
+        self.run(tokens, |index| index == last, |_, _| {})
+    }
+
+    /// Feeds tokens and calls `each` with the index of every token and the logits (V) that follow it.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_each(
+        &mut self,
+        tokens: &[u32],
+        each: impl FnMut(usize, &mut [f32]),
+    ) -> Result<(), EngineError> {
+        self.run(tokens, |_| true, each)
+    }
+
+    fn run(
+        &mut self,
+        tokens: &[u32],
+        wanted: impl Fn(usize) -> bool,
+        mut each: impl FnMut(usize, &mut [f32]),
+    ) -> Result<(), EngineError> {
+        self.check_room(tokens.len())?;
+        let config = self.image.config();
+        if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
+            return Err(EngineError::Token { found, vocab_size: config.vocab_size });
+        }
+        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
+        let chunk_size = self.limits.prefill_chunk as usize;
+        for (number, chunk) in tokens.chunks(chunk_size).enumerate() {
+            forward(config, &self.weights, self.kernels, &mut self.cache, &mut scratch, chunk, self.position);
+            self.position += chunk.len();
+            for index in 0..chunk.len() {
+                let token = number * chunk_size + index;
+                if wanted(token) {
+                    logits(config, &self.weights, self.kernels, &mut scratch, index, self.logits);
+                    each(token, self.logits);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, need: usize) -> Result<(), EngineError> {
+        let have = self.room();
+        match need {
+            0 => Err(EngineError::EmptyPrompt),
+            _ if need > have => Err(EngineError::ContextFull { need, have }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A packed model, checked once and then used in place.
+//!
+//! The image is where the format meets the runtime: besides the format's own checks it makes sure that the
+//! bytes can be read in place (alignment) and that tokenizer and model speak of the same vocabulary.
+
+use core::fmt;
+
+use sprat_format::tokenizer::{TokenizerError, TokenizerTables};
+use sprat_format::{Config, FormatError, Limits, Meta, PackedFile};
+
+use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+
+/// A model in flash.
+///
+/// Holding one guarantees: the file is whole, its tensors are there with the right shapes and can be read in
+/// place, its tokenizer can be used and has no token beyond the model's vocabulary, and a plan for the packed
+/// limits exists.
+#[derive(Clone, Debug)]
+pub struct Image<'m> {
+    file: PackedFile<'m>,
+    tokenizer: Option<Tokenizer<'m>>,
+}
+
+/// Why a byte string is not a model that this runtime can run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ImageError {
+    /// The bytes do not begin at a multiple of 16, so that weights cannot be read in place.
+    Misaligned {
+        /// Bytes beyond the last multiple of the alignment.
+        by: usize,
+    },
+    /// The file itself.
+    Format(FormatError),
+    /// The tokenizer's section.
+    Tokenizer(TokenizerError),
+    /// The tokenizer has more tokens than the model.
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokenizer: u32,
+        /// Tokens of the model.
+        model: u32,
+    },
+    /// The packed limits.
+    Plan(PlanError),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misaligned { by } => {
+                write!(f, "the model begins {by} bytes behind a multiple of {ARENA_ALIGNMENT}: align it")
+            }
+            Self::Format(error) => error.fmt(f),
+            Self::Tokenizer(error) => write!(f, "section TOKN: {error}"),
+            Self::Vocabulary { tokenizer, model } => {
+                write!(f, "the tokenizer has {tokenizer} tokens, the model only {model}")
+            }
+            Self::Plan(error) => write!(f, "packed limits: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for ImageError {}
+
+impl<'m> Image<'m> {
+    /// Checks `bytes`, which may be longer than the packed file.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn new(bytes: &'m [u8]) -> Result<Self, ImageError> {
+        let by = bytes.as_ptr().addr() % ARENA_ALIGNMENT;
+        if by != 0 {
+            return Err(ImageError::Misaligned { by });
+        }
+        let file = PackedFile::parse(bytes).map_err(ImageError::Format)?;
+        let section = file.tokenizer_section();
+        let tokenizer = match section.is_empty() {
+            true => None,
+            false => Some(Tokenizer::new(TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?)),
+        };
+        let model = file.meta().config.vocab_size;
+        if let Some(tokenizer) = tokenizer.as_ref().map(Tokenizer::vocab_size).filter(|&size| size > model) {
+            return Err(ImageError::Vocabulary { tokenizer, model });
+        }
+        Plan::new(&file.meta().config, &file.meta().limits).map_err(ImageError::Plan)?;
+        Ok(Self { file, tokenizer })
+    }
+
+    /// The model's blueprint.
+    pub fn config(&self) -> &Config {
+        &self.file.meta().config
+    }
+
+    /// What the model was packed for.
+    pub fn limits(&self) -> &Limits {
+        &self.file.meta().limits
+    }
+
+    /// All that the file says of its model.
+    pub fn meta(&self) -> &Meta<'m> {
+        self.file.meta()
+    }
+
+    /// The packed file.
+    pub fn file(&self) -> &PackedFile<'m> {
+        &self.file
+    }
+
+    /// The tokenizer; `None` for a model that was packed without one and takes token ids only.
+    pub fn tokenizer(&self) -> Option<&Tokenizer<'m>> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Whether a token ends a generation.
+    pub fn is_end(&self, token: u32) -> bool {
+        self.meta().end_tokens.contains(&token)
+    }
+
+    pub(crate) fn weights(&self) -> Option<Weights<'_, 'm>> {
+        Weights::new(&self.file)
+    }
+}

@@ -1,0 +1,88 @@
+//! The inner loops, and the one place that chooses among their implementations.
+//!
+//! A [`Kernels`] is a table of coarse functions: a few calls a layer, never one per group, so that an indirect
+//! call costs nothing. Whoever holds a table may call it: a table for an instruction set is only handed out
+//! where that set is present.
+//!
+//! # Numbers
+//!
+//! Every implementation returns the same bits as [`portable`], which is the specification:
+//!
+//! - Products of signed bytes are summed in `i32` within a group, which is exact in any order; groups are then
+//!   added in ascending order as `acc += sum as f32 * (weight_scale * input_scale)`.
+//! - A sum of `f32` products has eight lanes: element i is added to lane i mod 8, in ascending order; the
+//!   lanes are then added as `((0+4)+(2+6)) + ((1+5)+(3+7))`. A multiplication is rounded before the addition.
+//! - Rounding to bytes is to nearest, ties to even.
+
+use half::f16;
+
+mod portable;
+
+/// A q8 matrix as kernels see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Q8<'m> {
+    /// rows x stride signed bytes, the stride a multiple of the group.
+    pub values: &'m [i8],
+    /// rows x stride/group.
+    pub scales: &'m [f16],
+    /// Columns that share a scale.
+    pub group: usize,
+    /// Padded columns of a row.
+    pub stride: usize,
+}
+
+/// A table of the inner loops for one instruction set.
+///
+/// T is the number of tokens processed at once, R the rows of a matrix, C its columns. `matmul_*` write
+/// T x R outputs, token by token.
+#[derive(Debug)]
+pub struct Kernels {
+    name: &'static str,
+    /// Quantizes rows of C values to T x stride bytes and T x stride/group scales.
+    pub(crate) quantize: fn(x: &[f32], cols: usize, group: usize, q: &mut [i8], scales: &mut [f32]),
+    /// Products of a q8 matrix with T quantized rows.
+    pub(crate) matmul_q8: fn(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]),
+    /// Products of an f16 matrix with T rows of C values.
+    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]),
+    /// Products of an f32 matrix with T rows of C values.
+    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]),
+    /// Scores of one quantized query against P keys, whose number is that of `out`.
+    pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &[i8], key_scales: &[f16], out: &mut [f32]),
+    /// Scores of one query against P keys.
+    pub(crate) score_f16: fn(query: &[f32], keys: &[f16], out: &mut [f32]),
+    /// Scores of one query against P keys.
+    pub(crate) score_f32: fn(query: &[f32], keys: &[f32], out: &mut [f32]),
+    /// Adds P values, each times its weight, to `out`, in ascending order of position.
+    pub(crate) mix_q8:
+        fn(weights: &[f32], values: &[i8], value_scales: &[f16], stride: usize, out: &mut [f32]),
+    /// Adds P values, each times its weight, to `out`, in ascending order of position.
+    pub(crate) mix_f16: fn(weights: &[f32], values: &[f16], out: &mut [f32]),
+    /// Adds P values, each times its weight, to `out`, in ascending order of position.
+    pub(crate) mix_f32: fn(weights: &[f32], values: &[f32], out: &mut [f32]),
+    /// The sum of the products of two rows, in the lane order.
+    pub(crate) dot: fn(a: &[f32], b: &[f32]) -> f32,
+    /// The sum of a row, in the lane order.
+    pub(crate) sum: fn(a: &[f32]) -> f32,
+}
+
+impl Kernels {
+    /// Every table that this build has.
+    pub const ALL: &'static [&'static Self] = &[&portable::KERNELS];
+
+    /// The name of the instruction set that the table is for.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The table of that name, if this build has it and this machine can run it.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|kernels| kernels.name == name).copied()
+    }
+}
+
+/// The best table that this machine can run.
+impl Default for &'static Kernels {
+    fn default() -> Self {
+        &portable::KERNELS
+    }
+}

@@ -1,0 +1,149 @@
+//! The tensors of the packed file as typed matrices, borrowed from flash.
+//!
+//! Finding a tensor is arithmetic on the checked table, so a layer's weights are looked up anew for each
+//! token rather than kept in RAM.
+
+use bytemuck::Pod;
+use half::f16;
+use sprat_format::{Element, PackedFile, Role, Tensor};
+
+use crate::kernels::Q8;
+
+/// A matrix of rows (outputs) x columns (inputs) in flash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Matrix<'m> {
+    F32 { cols: usize, values: &'m [f32] },
+    F16 { cols: usize, values: &'m [f16] },
+    Q8 { cols: usize, matrix: Q8<'m> },
+}
+
+/// The elements of `bytes`, which the image's check found to be aligned and whole.
+fn typed<T: Pod>(bytes: &[u8]) -> Option<&[T]> {
+    bytemuck::try_cast_slice(bytes).ok()
+}
+
+impl<'m> Matrix<'m> {
+    fn new(tensor: Tensor<'m>) -> Option<Self> {
+        let cols = tensor.cols as usize;
+        Some(match tensor.element {
+            Element::F32 => Self::F32 { cols, values: typed(tensor.values)? },
+            Element::F16 => Self::F16 { cols, values: typed(tensor.values)? },
+            Element::Q8 { group } => {
+                let (values, scales) = (typed(tensor.values)?, typed(tensor.scales)?);
+                let stride = tensor.element.padded_cols(tensor.cols) as usize;
+                Self::Q8 { cols, matrix: Q8 { values, scales, group: group.into(), stride } }
+            }
+        })
+    }
+
+    /// Writes one row as `f32`; nothing for a row that is not there.
+    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+        match *self {
+            Self::F32 { cols, values } => {
+                let row = values.chunks_exact(cols).nth(row).unwrap_or_default();
+                out.iter_mut().zip(row).for_each(|(out, value)| *out = *value);
+            }
+            Self::F16 { cols, values } => {
+                let row = values.chunks_exact(cols).nth(row).unwrap_or_default();
+                out.iter_mut().zip(row).for_each(|(out, value)| *out = value.to_f32());
+            }
+            Self::Q8 { matrix: Q8 { values, scales, group, stride }, .. } => {
+                let row_values = values.chunks_exact(stride).nth(row).unwrap_or_default();
+                let row_scales = scales.chunks_exact(stride / group).nth(row).unwrap_or_default();
+                let groups = out.chunks_mut(group).zip(row_values.chunks_exact(group)).zip(row_scales);
+                for ((out, values), scale) in groups {
+                    let scale = scale.to_f32();
+                    out.iter_mut().zip(values).for_each(|(out, value)| *out = f32::from(*value) * scale);
+                }
+            }
+        }
+    }
+}
+
+/// The weights of one layer.
+pub(crate) struct LayerWeights<'m> {
+    pub attention_norm: &'m [f32],
+    pub attention_norm_bias: Option<&'m [f32]>,
+    pub query: Matrix<'m>,
+    pub query_bias: Option<&'m [f32]>,
+    pub key: Matrix<'m>,
+    pub key_bias: Option<&'m [f32]>,
+    pub value: Matrix<'m>,
+    pub value_bias: Option<&'m [f32]>,
+    pub attention_output: Matrix<'m>,
+    pub attention_output_bias: Option<&'m [f32]>,
+    pub ffn_norm: &'m [f32],
+    pub ffn_norm_bias: Option<&'m [f32]>,
+    pub gate: Option<Matrix<'m>>,
+    pub gate_bias: Option<&'m [f32]>,
+    pub up: Matrix<'m>,
+    pub up_bias: Option<&'m [f32]>,
+    pub down: Matrix<'m>,
+    pub down_bias: Option<&'m [f32]>,
+}
+
+/// The weights outside the layers, and the way to those inside.
+pub(crate) struct Weights<'i, 'm> {
+    file: &'i PackedFile<'m>,
+    pub token_embedding: Matrix<'m>,
+    pub position_embedding: Option<Matrix<'m>>,
+    pub rotary_frequencies: &'m [f32],
+    pub final_norm: &'m [f32],
+    pub final_norm_bias: Option<&'m [f32]>,
+    pub head: Matrix<'m>,
+    pub head_bias: Option<&'m [f32]>,
+}
+
+fn matrix<'m>(file: &PackedFile<'m>, role: Role, layer: usize) -> Option<Matrix<'m>> {
+    file.tensor(role, layer).and_then(Matrix::new)
+}
+
+fn vector<'m>(file: &PackedFile<'m>, role: Role, layer: usize) -> Option<&'m [f32]> {
+    file.tensor(role, layer).and_then(|tensor| typed(tensor.values))
+}
+
+impl<'i, 'm> Weights<'i, 'm> {
+    /// `None` when the file's bytes are not aligned for their elements.
+    pub(crate) fn new(file: &'i PackedFile<'m>) -> Option<Self> {
+        let token_embedding = matrix(file, Role::TokenEmbedding, 0)?;
+        Some(Self {
+            file,
+            token_embedding,
+            position_embedding: matrix(file, Role::PositionEmbedding, 0),
+            rotary_frequencies: vector(file, Role::RotaryFrequencies, 0).unwrap_or_default(),
+            final_norm: vector(file, Role::FinalNorm, 0)?,
+            final_norm_bias: vector(file, Role::FinalNormBias, 0),
+            head: matrix(file, Role::Head, 0).unwrap_or(token_embedding),
+            head_bias: vector(file, Role::HeadBias, 0),
+        })
+    }
+
+    /// The layers, first to last.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = LayerWeights<'m>> {
+        let file = self.file;
+        (0..file.meta().config.layers as usize).map_while(move |layer| {
+            let matrix = |role| matrix(file, role, layer);
+            let vector = |role| vector(file, role, layer);
+            Some(LayerWeights {
+                attention_norm: vector(Role::AttentionNorm)?,
+                attention_norm_bias: vector(Role::AttentionNormBias),
+                query: matrix(Role::Query)?,
+                query_bias: vector(Role::QueryBias),
+                key: matrix(Role::Key)?,
+                key_bias: vector(Role::KeyBias),
+                value: matrix(Role::Value)?,
+                value_bias: vector(Role::ValueBias),
+                attention_output: matrix(Role::AttentionOutput)?,
+                attention_output_bias: vector(Role::AttentionOutputBias),
+                ffn_norm: vector(Role::FeedForwardNorm)?,
+                ffn_norm_bias: vector(Role::FeedForwardNormBias),
+                gate: matrix(Role::Gate),
+                gate_bias: vector(Role::GateBias),
+                up: matrix(Role::Up)?,
+                up_bias: vector(Role::UpBias),
+                down: matrix(Role::Down)?,
+                down_bias: vector(Role::DownBias),
+            })
+        })
+    }
+}
