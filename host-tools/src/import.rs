@@ -12,11 +12,12 @@ mod settings;
 mod tensor;
 #[cfg(test)]
 mod tests;
+pub mod tokenizer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use sprat_format::{Config, Role, TensorSpec};
 
 use crate::map::MappedFile;
@@ -24,6 +25,7 @@ use hugging_face::SpecialTokens;
 use tensor::{Source, Stored};
 
 pub use tensor::Dtype;
+pub use tokenizer::TokenizerImport;
 
 /// The most end tokens that a packed file can name.
 const MAX_END_TOKENS: usize = 8;
@@ -90,7 +92,12 @@ impl Checkpoint {
     /// An unknown format, a damaged file, a setting that is not supported, or a tensor that is missing, extra
     /// or of the wrong shape, by name.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
-        Self::open_format(path, options).with_context(|| format!("cannot import {}", path.display()))
+        let open = || -> Result<Self> {
+            let mut checkpoint = Self::open_format(path, options)?;
+            attach_tokenizer(&mut checkpoint, path, options.tokenizer.as_deref())?;
+            Ok(checkpoint)
+        };
+        open().with_context(|| format!("cannot import {}", path.display()))
     }
 
     fn open_format(path: &Path, options: &OpenOptions) -> Result<Self> {
@@ -140,7 +147,7 @@ impl Checkpoint {
             id < vocab_size
         };
         self.bos = tokens.bos.filter(|&id| known(id, "beginning token"));
-        self.end_tokens = tokens.end_tokens;
+        self.end_tokens.extend(tokens.end_tokens);
         self.end_tokens.retain(|&id| known(id, "end token"));
         self.end_tokens.sort_unstable();
         self.end_tokens.dedup();
@@ -187,21 +194,63 @@ impl Checkpoint {
         Ok(values)
     }
 
+    fn is_llama2c(&self) -> bool {
+        self.source.starts_with(llama2c::NAME)
+    }
+
     /// The name that a tensor has in the checkpoint.
     pub fn tensor_name(&self, spec: &TensorSpec) -> &str {
         self.tensors.get(&(spec.layer, spec.role)).map_or(spec.role.name(), |stored| &stored.name)
     }
+}
 
-    /// Sets what the tokenizer's importer found.
-    ///
-    /// # Errors
-    /// A tokenizer with more tokens than the model has embeddings.
-    pub(crate) fn check_vocabulary(&self, tokens: u32) -> Result<()> {
-        ensure!(
-            tokens <= self.config.vocab_size,
-            "the tokenizer has {tokens} tokens, the model's vocabulary has {}: it is another model's tokenizer",
-            self.config.vocab_size
-        );
-        Ok(())
+/// Finds the checkpoint's tokenizer, or takes the one that was given, and with it what the tokenizer's files say
+/// of special tokens. A checkpoint without a tokenizer can be packed, but takes token ids only.
+fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Path>) -> Result<()> {
+    let vocab_size = checkpoint.config.vocab_size;
+    let directory = if path.is_dir() { Some(path) } else { path.parent() };
+    let directory = directory.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = |name: &str| Some(directory.join(name)).filter(|file| file.is_file());
+    let import = match given {
+        Some(given) => import_tokenizer(given, vocab_size)?,
+        None if checkpoint.is_llama2c() => match beside("tokenizer.bin") {
+            Some(file) => tokenizer::llama2c(&file, vocab_size)?,
+            None => return without_tokenizer(checkpoint, "tokenizer.bin"),
+        },
+        None if beside("tokenizer.json").is_some() || beside("vocab.json").is_some() => {
+            tokenizer::hugging_face_directory(directory, vocab_size)?
+        }
+        None => return without_tokenizer(checkpoint, "tokenizer.json"),
+    };
+    // llama2.c's special tokens are fixed. A Hugging Face tokenizer knows best which token begins a text, and
+    // one whose configuration names none has none, whatever config.json says.
+    if !checkpoint.is_llama2c() {
+        let says = import.bos.is_some() || directory.join("tokenizer_config.json").is_file();
+        checkpoint.bos = if says { import.bos } else { checkpoint.bos };
+        checkpoint.add_bos = import.add_bos && checkpoint.bos.is_some();
+        checkpoint.take_tokens(SpecialTokens { bos: checkpoint.bos, end_tokens: import.eos });
     }
+    checkpoint.chat_template = import.chat_template.unwrap_or_default();
+    checkpoint.tokenizer = Some(import.section);
+    Ok(())
+}
+
+/// A tokenizer whose kind its content tells.
+fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
+    if path.is_dir() {
+        return tokenizer::hugging_face_directory(path, vocab_size);
+    }
+    let file = MappedFile::open(path)?;
+    match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
+        _ => tokenizer::llama2c(path, vocab_size),
+    }
+}
+
+fn without_tokenizer(checkpoint: &mut Checkpoint, expected: &str) -> Result<()> {
+    checkpoint.notes.push(format!(
+        "there is no {expected} beside the checkpoint: without a tokenizer (--tokenizer FILE) the model takes \
+         token ids only"
+    ));
+    Ok(())
 }

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
-use sprat_format::{Config, Element, KvType, Limits, Meta, Role, Sink, TensorSpec, WriteError, Writer};
+use sprat_format::{
+    Config, Element, KvType, Layout as RowLayout, Limits, Meta, Role, Sink, TensorSpec, WriteError, Writer,
+};
 
 use crate::import::Checkpoint;
 use crate::map::PageBuffer;
@@ -42,6 +44,8 @@ pub struct PackOptions {
     pub exceptions: Vec<(Role, WeightType)>,
     /// Inputs that share a scale in `q8`: 4 to 256, a multiple of 4.
     pub group: u16,
+    /// How the bytes of `q8` matrices are arranged. The numbers are the same in every layout.
+    pub layout: RowLayout,
     /// How the device keeps keys and values.
     pub kv: KvType,
     /// Tokens of context; by default what the model was trained for, at most 2048.
@@ -60,6 +64,7 @@ impl Default for PackOptions {
             weights: WeightType::Q8,
             exceptions: Vec::new(),
             group: 32,
+            layout: RowLayout::Interleaved,
             kv: KvType::Q8,
             context: None,
             prefill_chunk: 8,
@@ -152,7 +157,9 @@ pub fn layout(checkpoint: &Checkpoint, options: &PackOptions) -> Result<Layout> 
     let spec = |tensor: crate::import::TensorInfo<'_>| {
         let (rows, cols) = tensor.role.shape(&checkpoint.config);
         let element = options.element(tensor.role);
-        TensorSpec { role: tensor.role, layer: tensor.layer, element, rows, cols }
+        let quantized = matches!(element, Element::Q8 { .. });
+        let layout = if quantized { options.layout } else { RowLayout::Rows };
+        TensorSpec { role: tensor.role, layer: tensor.layer, element, layout, rows, cols }
     };
     let specs: Vec<_> = checkpoint.tensors().map(spec).collect();
     let quantized = specs.iter().any(|spec| matches!(spec.element, Element::Q8 { .. }));
@@ -202,6 +209,7 @@ pub fn write(
         let weights = checkpoint.read(spec.role, spec.layer)?;
         let encoded = quantize::encode(spec.element, spec.cols as usize, &weights)
             .with_context(|| format!("tensor {}", checkpoint.tensor_name(spec)))?;
+        let encoded = quantize::arrange(spec, encoded);
         writer.tensor(&encoded.values, &encoded.scales).map_err(failed)?;
         progress.inc(weights.len() as u64);
     }
@@ -295,8 +303,7 @@ mod tests {
                 assert_eq!(file.tensors().count(), checkpoint.tensors().count());
                 for (role, layer, tensor) in file.tensors() {
                     let expected = checkpoint.read(role, layer.map(|layer| layer as u16)).unwrap();
-                    let cols = tensor.cols as usize;
-                    let found = quantize::decode(tensor.element, cols, tensor.values, tensor.scales);
+                    let found = quantize::decode(&tensor);
                     let tolerance = match tensor.element {
                         Element::F32 => 0.0,
                         Element::F16 => 2e-4,

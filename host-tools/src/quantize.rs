@@ -6,7 +6,7 @@
 use std::fmt;
 
 use half::f16;
-use sprat_format::Element;
+use sprat_format::{Element, Layout, Tensor, TensorSpec, WORD};
 
 /// The largest magnitude of a `q8` value.
 const Q8_MAX: f32 = 127.0;
@@ -119,25 +119,38 @@ fn q8_value(weight: f32, scale: f32) -> i8 {
     (weight / scale).round_ties_even().clamp(-Q8_MAX, Q8_MAX) as i8
 }
 
-/// The numbers that encoded bytes stand for, without padding; the inverse of [`encode`].
-pub fn decode(element: Element, cols: usize, values: &[u8], scales: &[u8]) -> Vec<f32> {
-    match element {
-        Element::F32 => values.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        Element::F16 => {
-            values.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect()
-        }
+/// Arranges the bytes of [`encode`] as the tensor's layout has them.
+pub fn arrange(spec: &TensorSpec, encoded: Encoded) -> Encoded {
+    if spec.layout == Layout::Rows {
+        return encoded;
+    }
+    let values: Vec<i8> = encoded.values.iter().map(|&value| value as i8).collect();
+    let (scales, _) = encoded.scales.as_chunks::<2>();
+    let mut values_out = vec![0; spec.value_bytes() as usize];
+    let mut scales_out = vec![[0; 2]; spec.scale_bytes() as usize / 2];
+    spec.layout.arrange(spec.rows as usize, &values, scales, &mut values_out, &mut scales_out);
+    Encoded { values: values_out, scales: scales_out.into_flattened() }
+}
+
+/// The numbers that a packed tensor stands for, row by row, without padding.
+pub fn decode(tensor: &Tensor<'_>) -> Vec<f32> {
+    let (rows, cols) = (tensor.rows as usize, tensor.cols as usize);
+    let half = |bytes: &[u8], at: usize| f16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]).to_f32();
+    match tensor.element {
+        Element::F32 => tensor.values.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Element::F16 => (0..rows * cols).map(|at| half(tensor.values, at)).collect(),
         Element::Q8 { group } => {
             let group = usize::from(group);
-            let rows = values.chunks_exact(cols.next_multiple_of(group));
-            let mut scales = scales.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32());
-            rows.flat_map(|row| {
-                let groups = row.chunks_exact(group).zip(scales.by_ref());
-                let numbers = groups.flat_map(|(values, scale)| {
-                    values.iter().map(move |&value| f32::from(value as i8) * scale)
-                });
-                numbers.take(cols).collect::<Vec<_>>()
-            })
-            .collect()
+            let (stride, groups) = (cols.next_multiple_of(group), cols.div_ceil(group));
+            let (layout, bias) = (tensor.layout, tensor.layout.bias());
+            let number = |row: usize, col: usize| {
+                let value = tensor.values[layout.value_at(stride, row, col)] ^ bias[col % WORD];
+                f32::from(value as i8) * half(tensor.scales, layout.scale_at(groups, row, col / group))
+            };
+            (0..rows)
+                .flat_map(|row| (0..cols).map(move |col| (row, col)))
+                .map(|(r, c)| number(r, c))
+                .collect()
         }
     }
 }
@@ -145,6 +158,7 @@ pub fn decode(element: Element, cols: usize, values: &[u8], scales: &[u8]) -> Ve
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sprat_format::Role;
 
     use super::*;
 
@@ -173,7 +187,16 @@ mod tests {
             prop_assert_eq!(encoded.values.len() as u64, element.value_bytes(shape_rows, shape_cols));
             prop_assert_eq!(encoded.scales.len() as u64, element.scale_bytes(shape_rows, shape_cols));
             prop_assert!(encoded.values.iter().all(|&value| value as i8 != i8::MIN));
-            let decoded = decode(element, cols, &encoded.values, &encoded.scales);
+            let role = Role::Up;
+            let spec = |layout| TensorSpec { role, layer: None, element, layout, rows: shape_rows, cols: shape_cols };
+            let decoded_from = |layout| {
+                let Encoded { values, scales } = arrange(&spec(layout), encoded.clone());
+                let (rows, cols) = (shape_rows, shape_cols);
+                decode(&Tensor { rows, cols, element, layout, values: &values, scales: &scales })
+            };
+            let decoded = decoded_from(Layout::Rows);
+            prop_assert_eq!(&decoded, &decoded_from(Layout::Interleaved));
+            prop_assert_eq!(&decoded, &decoded_from(Layout::InterleavedBiased));
             let groups = cols.div_ceil(usize::from(group));
             for (index, (&weight, &decoded)) in all.iter().zip(&decoded).enumerate() {
                 let at = index / cols * groups + index % cols / usize::from(group);
@@ -188,10 +211,13 @@ mod tests {
 
         #[test]
         fn f16_and_f32_round_to_nearest(weights in prop::collection::vec(-65000.0f32..65000.0, 1..50)) {
-            let exact = encode(Element::F32, 1, &weights).unwrap();
-            prop_assert_eq!(decode(Element::F32, 1, &exact.values, &[]), weights.clone());
-            let half = encode(Element::F16, 1, &weights).unwrap();
-            for (weight, found) in weights.iter().zip(decode(Element::F16, 1, &half.values, &[])) {
+            let again = |element| {
+                let Encoded { values, scales } = encode(element, 1, &weights).unwrap();
+                let (rows, cols, layout) = (weights.len() as u32, 1, Layout::Rows);
+                decode(&Tensor { rows, cols, element, layout, values: &values, scales: &scales })
+            };
+            prop_assert_eq!(&again(Element::F32), &weights);
+            for (weight, found) in weights.iter().zip(again(Element::F16)) {
                 prop_assert!((weight - found).abs() <= weight.abs() / 2048.0 + 3e-8);
             }
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sprat::SamplerConfig;
-use sprat_format::{KvType, Role};
+use sprat_format::{KvType, Layout, Role};
 
 use crate::import::OpenOptions;
 use crate::pack::{PackOptions, WeightType};
@@ -86,6 +86,26 @@ impl From<Weights> for WeightType {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum MatrixLayout {
+    /// Rows one after the other
+    Rows,
+    /// Four rows interleaved by words
+    Interleaved,
+    /// The same with biased even columns, for DSP cores
+    Biased,
+}
+
+impl From<MatrixLayout> for Layout {
+    fn from(layout: MatrixLayout) -> Self {
+        match layout {
+            MatrixLayout::Rows => Self::Rows,
+            MatrixLayout::Interleaved => Self::Interleaved,
+            MatrixLayout::Biased => Self::InterleavedBiased,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Kv {
     Q8,
     F16,
@@ -119,6 +139,9 @@ pub(super) struct PackArguments {
     /// Inputs that share a scale in q8: 4 to 256, a multiple of 4
     #[arg(long, default_value_t = PackOptions::default().group)]
     group: u16,
+    /// How q8 matrices are arranged; the numbers are the same
+    #[arg(long, value_enum, default_value = "interleaved")]
+    layout: MatrixLayout,
     /// Type of the keys and values on the device
     #[arg(long, value_enum, default_value = "q8")]
     kv: Kv,
@@ -150,6 +173,7 @@ impl PackArguments {
             weights: self.weights.into(),
             exceptions: self.exceptions.clone(),
             group: self.group,
+            layout: self.layout.into(),
             kv: self.kv.into(),
             context: self.context,
             prefill_chunk: self.prefill_chunk,

@@ -14,6 +14,9 @@ use super::tensor::{Dtype, Source, Stored, View};
 use super::{Checkpoint, Tensors};
 use crate::map::MappedFile;
 
+/// What this format is called.
+pub(super) const NAME: &str = "llama2.c";
+
 const HEADER_BYTES: usize = 28;
 /// Versions 1 and 2 begin with this number, `ak42`.
 const NEWER_MAGIC: u32 = 0x616b_3432;
@@ -72,7 +75,7 @@ pub(super) fn open(path: &Path, file: MappedFile) -> Result<Checkpoint> {
     layout.tensors.insert((None, Role::RotaryFrequencies), stored);
     let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     let mut checkpoint =
-        Checkpoint::new(config, name, "llama2.c version 0".into(), vec![file], layout.tensors);
+        Checkpoint::new(config, name, format!("{NAME} version 0"), vec![file], layout.tensors);
     // llama2.c's generation ends when the model begins a new text.
     checkpoint.take_tokens(SpecialTokens { bos: Some(BOS), end_tokens: vec![BOS, EOS] });
     checkpoint.add_bos = checkpoint.bos.is_some();
