@@ -17,7 +17,7 @@ use crate::table::grouped;
 const WIDTH: u32 = 1000;
 const TITLE_HEIGHT: u32 = 70;
 const ROW_HEIGHT: u32 = 44;
-const AXIS_HEIGHT: u32 = 60;
+const AXIS_HEIGHT: u32 = 50;
 const LABEL_WIDTH: u32 = 300;
 const KL_WIDTH: u32 = 660;
 const INK: RGBColor = RGBColor(40, 40, 40);
@@ -84,7 +84,7 @@ fn draw_divergence(area: &Area<'_>, evaluation: &Evaluation) -> Result<(), Box<d
     let mut chart = ChartBuilder::on(area)
         .set_label_area_size(LabelAreaPosition::Left, LABEL_WIDTH)
         .set_label_area_size(LabelAreaPosition::Bottom, AXIS_HEIGHT)
-        .margin_right(16)
+        .margin_right(32)
         .build_cartesian_2d((least..most).log_scale(), 0.0..rows as f64)?;
     chart
         .configure_mesh()
