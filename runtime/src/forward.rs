@@ -10,9 +10,9 @@ use sprat_format::{Config, FeedForward};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
-use crate::kernels::Kernels;
-use crate::layers::{Input, activate, add, attend, multiply, norm, rotary_angles, rotate};
+use crate::layers::{Compute, Input, activate, add, attend, multiply, norm, rotary_angles, rotate};
 use crate::plan::Sizes;
+use crate::team::Workspace;
 use crate::weights::Weights;
 
 /// The activations of a chunk, cut anew from the arena's scratch for each pass.
@@ -27,10 +27,10 @@ pub(crate) struct Scratch<'a> {
     gate: &'a mut [f32],      // T x F
     cos: &'a mut [f32],       // T x P
     sin: &'a mut [f32],       // T x P
-    scores: &'a mut [f32],    // context: attention of one head
+    scores: &'a mut [f32],    // members x context: attention of one head
     xq: &'a mut [i8],         // T x widest padded row: quantized input of a matrix
     xq_scales: &'a mut [f32], // T x its groups
-    q_head: &'a mut [i8],     // head_dim, rounded up to words: a quantized query
+    q_head: &'a mut [i8],     // members x head_dim, rounded up to words: a quantized query
 }
 
 impl<'a> Scratch<'a> {
@@ -60,7 +60,7 @@ impl<'a> Scratch<'a> {
 pub(crate) fn forward(
     config: &Config,
     weights: &Weights,
-    kernels: &Kernels,
+    compute: Compute,
     cache: &mut Cache,
     scratch: &mut Scratch,
     tokens: &[u32],
@@ -91,39 +91,38 @@ pub(crate) fn forward(
     rotary_angles(weights.rotary_frequencies, start, scratch.cos, scratch.sin);
 
     for (l, layer) in weights.layers().enumerate() {
-        norm(config, kernels, layer.attention_norm, layer.attention_norm_bias, x, h);
+        norm(config, compute.kernels, layer.attention_norm, layer.attention_norm_bias, x, h);
         let mut input = Input::new(h, xq, xq_scales);
-        input.times(kernels, &layer.query, layer.query_bias, q);
-        input.times(kernels, &layer.key, layer.key_bias, k);
-        input.times(kernels, &layer.value, layer.value_bias, v);
+        input.times(compute, &layer.query, layer.query_bias, q);
+        input.times(compute, &layer.key, layer.key_bias, k);
+        input.times(compute, &layer.value, layer.value_bias, v);
         rotate(config, q, query, scratch.cos, scratch.sin);
         rotate(config, k, kv, scratch.cos, scratch.sin);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
-            cache.put(l, start + i, k, v, kernels);
+            cache.put(l, start + i, k, v, compute.kernels);
         }
-        for (i, (q, att)) in q.chunks_exact_mut(query).zip(att.chunks_exact_mut(query)).enumerate() {
-            attend(config, kernels, cache, l, start + i, q, scratch.scores, scratch.q_head, att);
-        }
+        let work = Workspace { floats: scratch.scores, bytes: scratch.q_head };
+        attend(config, compute, cache, l, start, q, work, att);
         Input::new(att, xq, xq_scales).times(
-            kernels,
+            compute,
             &layer.attention_output,
             layer.attention_output_bias,
             h,
         );
         add(h, x);
 
-        norm(config, kernels, layer.ffn_norm, layer.ffn_norm_bias, x, h);
+        norm(config, compute.kernels, layer.ffn_norm, layer.ffn_norm_bias, x, h);
         let mut input = Input::new(h, xq, xq_scales);
-        input.times(kernels, &layer.up, layer.up_bias, up);
+        input.times(compute, &layer.up, layer.up_bias, up);
         match (config.feed_forward, &layer.gate) {
             (FeedForward::Gated(activation), Some(matrix)) => {
-                input.times(kernels, matrix, layer.gate_bias, gate);
+                input.times(compute, matrix, layer.gate_bias, gate);
                 activate(activation, gate);
                 multiply(gate, up);
             }
             (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => activate(activation, up),
         }
-        Input::new(up, xq, xq_scales).times(kernels, &layer.down, layer.down_bias, h);
+        Input::new(up, xq, xq_scales).times(compute, &layer.down, layer.down_bias, h);
         add(h, x);
     }
 }
@@ -132,7 +131,7 @@ pub(crate) fn forward(
 pub(crate) fn logits(
     config: &Config,
     weights: &Weights,
-    kernels: &Kernels,
+    compute: Compute,
     scratch: &mut Scratch,
     index: usize,
     out: &mut [f32],
@@ -140,6 +139,6 @@ pub(crate) fn logits(
     let hidden = config.hidden_size as usize;
     let x = &scratch.x[index * hidden..(index + 1) * hidden];
     let h = &mut scratch.h[..hidden];
-    norm(config, kernels, weights.final_norm, weights.final_norm_bias, x, h);
-    Input::new(h, scratch.xq, scratch.xq_scales).times(kernels, &weights.head, weights.head_bias, out);
+    norm(config, compute.kernels, weights.final_norm, weights.final_norm_bias, x, h);
+    Input::new(h, scratch.xq, scratch.xq_scales).times(compute, &weights.head, weights.head_bias, out);
 }

@@ -17,8 +17,12 @@
 //!   rounded to 0..=32767 of the run's largest; the products are summed in `i32`, which is exact; runs are added
 //!   in ascending order as `out += sum as f32 * (largest / 32767)`.
 
+use core::ops::Range;
+
 use half::f16;
 use sprat_format::Layout;
+
+use crate::team::Tile;
 
 mod portable;
 
@@ -42,6 +46,25 @@ pub(crate) struct Q8<'m> {
     pub layout: Layout,
 }
 
+impl Q8<'_> {
+    /// Rows that are stored together: a part of the matrix begins at a multiple of this.
+    pub(crate) const fn unit(&self) -> usize {
+        self.layout.padded_rows(1) as usize
+    }
+
+    /// Some rows of the matrix, beginning at a multiple of [`unit`](Self::unit).
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let padded = rows.start..rows.end.next_multiple_of(self.unit());
+        let groups = self.stride / self.group;
+        Self {
+            values: &self.values[padded.start * self.stride..padded.end * self.stride],
+            scales: &self.scales[padded.start * groups..padded.end * groups],
+            rows: rows.len(),
+            ..*self
+        }
+    }
+}
+
 /// One head's keys or values in the q8 cache, position by position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Q8Heads<'c> {
@@ -63,11 +86,11 @@ pub struct Kernels {
     /// Quantizes rows of C values to T x stride bytes and T x stride/group scales.
     pub(crate) quantize: fn(x: &[f32], cols: usize, group: usize, q: &mut [i8], scales: &mut [f32]),
     /// Products of a q8 matrix with T quantized rows.
-    pub(crate) matmul_q8: fn(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]),
+    pub(crate) matmul_q8: fn(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut Tile),
     /// Products of an f16 matrix with T rows of C values.
-    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]),
+    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile),
     /// Products of an f32 matrix with T rows of C values.
-    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]),
+    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile),
     /// Scores of one quantized query against P keys, whose number is that of `out`.
     pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]),
     /// Scores of one query against P keys.

@@ -16,6 +16,7 @@
 //! | `forward` | the transformer, start to end, as one readable story |
 //! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
 //! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
+//! | [`team`](Team) | several cores at one piece of work |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
@@ -65,6 +66,7 @@ mod layers;
 mod math;
 mod plan;
 mod sampler;
+mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
@@ -78,4 +80,5 @@ pub use kernels::Kernels;
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;
+pub use team::{Solo, Team};
 pub use tokenizer::{Special, StreamDecoder, Tokenizer};

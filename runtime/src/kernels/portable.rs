@@ -9,6 +9,7 @@ use sprat_format::{BLOCK_ROWS, Layout, WORD};
 
 use super::{Kernels, MIX_BLOCK, Q8, Q8Heads};
 use crate::math;
+use crate::team::Tile;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
@@ -72,7 +73,7 @@ fn round_to_i8(x: f32) -> i8 {
     (x + ROUNDER).to_bits() as i8
 }
 
-fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
+fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut Tile) {
     match matrix.layout {
         Layout::Rows => matmul_q8_rows(matrix, q, scales, out),
         Layout::Interleaved => matmul_q8_blocks::<false>(matrix, q, scales, out),
@@ -80,31 +81,29 @@ fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
     }
 }
 
-fn matmul_q8_rows(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
-    let Q8 { rows, group, stride, .. } = *matrix;
+fn matmul_q8_rows(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut Tile) {
+    let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;
     let weight_rows = matrix.values.chunks_exact(stride).zip(matrix.scales.chunks_exact(groups));
     for (row, (weights, weight_scales)) in weight_rows.enumerate() {
-        let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
-        for ((q, scales), out) in tokens {
+        for (token, (q, scales)) in q.chunks_exact(stride).zip(scales.chunks_exact(groups)).enumerate() {
             let mut acc = 0.0;
             let parts = weights.chunks_exact(group).zip(q.chunks_exact(group));
             for ((w, q), (w_scale, scale)) in parts.zip(weight_scales.iter().zip(scales)) {
                 acc += dot_i8(w, q) as f32 * (to_f32(*w_scale) * scale);
             }
-            out[row] = acc;
+            out.token(token)[row] = acc;
         }
     }
 }
 
-fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
-    let Q8 { rows, group, stride, .. } = *matrix;
+fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut Tile) {
+    let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;
     let blocks =
         matrix.values.chunks_exact(stride * BLOCK_ROWS).zip(matrix.scales.chunks_exact(groups * BLOCK_ROWS));
     for (block, (weights, weight_scales)) in blocks.enumerate() {
-        let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
-        for ((q, scales), out) in tokens {
+        for (token, (q, scales)) in q.chunks_exact(stride).zip(scales.chunks_exact(groups)).enumerate() {
             let mut acc = [0.0; BLOCK_ROWS];
             let parts = weights.chunks_exact(group * BLOCK_ROWS).zip(q.chunks_exact(group));
             for ((w, q), (w_scales, scale)) in parts.zip(weight_scales.chunks_exact(BLOCK_ROWS).zip(scales)) {
@@ -114,7 +113,7 @@ fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, q: &[i8], scales: &[f32], o
                 }
             }
             // The last block may have rows of padding.
-            let out = &mut out[block * BLOCK_ROWS..];
+            let out = &mut out.token(token)[block * BLOCK_ROWS..];
             out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc);
         }
     }
@@ -143,20 +142,19 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
-fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]) {
+fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile) {
     matmul(matrix, cols, x, out, dot_f16);
 }
 
-fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]) {
+fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile) {
     matmul(matrix, cols, x, out, dot);
 }
 
 #[inline(always)]
-fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut [f32], dot: impl Fn(&[W], &[f32]) -> f32) {
-    let rows = matrix.len() / cols;
+fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut Tile, dot: impl Fn(&[W], &[f32]) -> f32) {
     for (row, weights) in matrix.chunks_exact(cols).enumerate() {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(rows)) {
-            out[row] = dot(weights, x);
+        for (token, x) in x.chunks_exact(cols).enumerate() {
+            out.token(token)[row] = dot(weights, x);
         }
     }
 }
@@ -386,11 +384,11 @@ mod tests {
             quantize(&x, cols, group, &mut q, &mut q_scales);
             let matrix = Q8 { values: &values, scales: &scales, rows, group, stride, layout: Layout::Rows };
             let mut together = vec![0.0; tokens * rows];
-            matmul_q8(&matrix, &q, &q_scales, &mut together);
+            matmul_q8(&matrix, &q, &q_scales, &mut Tile::new(&mut together, rows));
             for token in 0..tokens {
                 let mut alone = vec![0.0; rows];
                 let scales = &q_scales[token * stride / group..][..stride / group];
-                matmul_q8(&matrix, &q[token * stride..][..stride], scales, &mut alone);
+                matmul_q8(&matrix, &q[token * stride..][..stride], scales, &mut Tile::new(&mut alone, rows));
                 prop_assert_eq!(&together[token * rows..][..rows], &alone[..]);
             }
             // Every layout of the same matrix gives the same bits.
@@ -402,7 +400,7 @@ mod tests {
                 let values: Vec<i8> = bytes.iter().map(|&b| b as i8).collect();
                 let matrix = Q8 { values: &values, scales: &arranged_scales, layout, ..matrix };
                 let mut arranged = vec![0.0; tokens * rows];
-                matmul_q8(&matrix, &q, &q_scales, &mut arranged);
+                matmul_q8(&matrix, &q, &q_scales, &mut Tile::new(&mut arranged, rows));
                 prop_assert_eq!(&arranged, &together);
             }
         }
