@@ -10,6 +10,7 @@ use sprat_format::{Config, FeedForward};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
+use crate::kernels::Prepared;
 use crate::layers::{Compute, Input, activate, add, attend, multiply, norm, rotary_angles, rotate};
 use crate::plan::Sizes;
 use crate::team::Workspace;
@@ -17,20 +18,19 @@ use crate::weights::Weights;
 
 /// The activations of a chunk, cut anew from the arena's scratch for each pass.
 pub(crate) struct Scratch<'a> {
-    x: &'a mut [f32],         // T x H: residual stream
-    h: &'a mut [f32],         // T x H: normalized input, or output, of a block
-    q: &'a mut [f32],         // T x Q: queries
-    k: &'a mut [f32],         // T x KV: keys
-    v: &'a mut [f32],         // T x KV: values
-    att: &'a mut [f32],       // T x Q: what attention read
-    up: &'a mut [f32],        // T x F
-    gate: &'a mut [f32],      // T x F
-    cos: &'a mut [f32],       // T x P
-    sin: &'a mut [f32],       // T x P
-    scores: &'a mut [f32],    // members x context: attention of one head
-    xq: &'a mut [i8],         // T x widest padded row: quantized input of a matrix
-    xq_scales: &'a mut [f32], // T x its groups
-    q_head: &'a mut [i8],     // members x head_dim, rounded up to words: a quantized query
+    x: &'a mut [f32],      // T x H: residual stream
+    h: &'a mut [f32],      // T x H: normalized input, or output, of a block
+    q: &'a mut [f32],      // T x Q: queries
+    k: &'a mut [f32],      // T x KV: keys
+    v: &'a mut [f32],      // T x KV: values
+    att: &'a mut [f32],    // T x Q: what attention read
+    up: &'a mut [f32],     // T x F
+    gate: &'a mut [f32],   // T x F
+    cos: &'a mut [f32],    // T x P
+    sin: &'a mut [f32],    // T x P
+    scores: &'a mut [f32], // members x context: attention of one head
+    xq: Prepared<'a>,      // T x widest padded row: quantized input of a matrix
+    q_head: &'a mut [i8],  // members x head_dim, rounded up to words: a quantized query
 }
 
 impl<'a> Scratch<'a> {
@@ -48,8 +48,11 @@ impl<'a> Scratch<'a> {
             cos: carver.take(sizes.rotary),
             sin: carver.take(sizes.rotary),
             scores: carver.take(sizes.scores),
-            xq: carver.take(sizes.quantized),
-            xq_scales: carver.take(sizes.quantized_scales),
+            xq: Prepared {
+                values: carver.take(sizes.quantized),
+                scales: carver.take(sizes.quantized_groups),
+                sums: carver.take(sizes.quantized_groups),
+            },
             q_head: carver.take(sizes.quantized_query),
         }
     }
@@ -78,7 +81,7 @@ pub(crate) fn forward(
     let att = &mut scratch.att[..count * query];
     let up = &mut scratch.up[..count * ffn];
     let gate = &mut scratch.gate[..count * ffn];
-    let (xq, xq_scales) = (&mut *scratch.xq, &mut *scratch.xq_scales);
+    let xq = &mut scratch.xq;
 
     for (i, (token, x)) in tokens.iter().zip(x.chunks_exact_mut(hidden)).enumerate() {
         weights.token_embedding.row(*token as usize, x);
@@ -92,7 +95,7 @@ pub(crate) fn forward(
 
     for (l, layer) in weights.layers().enumerate() {
         norm(config, compute.kernels, layer.attention_norm, layer.attention_norm_bias, x, h);
-        let mut input = Input::new(h, xq, xq_scales);
+        let mut input = Input::new(h, xq);
         input.times(compute, &layer.query, layer.query_bias, q);
         input.times(compute, &layer.key, layer.key_bias, k);
         input.times(compute, &layer.value, layer.value_bias, v);
@@ -103,16 +106,11 @@ pub(crate) fn forward(
         }
         let work = Workspace { floats: scratch.scores, bytes: scratch.q_head };
         attend(config, compute, cache, l, start, q, work, att);
-        Input::new(att, xq, xq_scales).times(
-            compute,
-            &layer.attention_output,
-            layer.attention_output_bias,
-            h,
-        );
+        Input::new(att, xq).times(compute, &layer.attention_output, layer.attention_output_bias, h);
         add(h, x);
 
         norm(config, compute.kernels, layer.ffn_norm, layer.ffn_norm_bias, x, h);
-        let mut input = Input::new(h, xq, xq_scales);
+        let mut input = Input::new(h, xq);
         input.times(compute, &layer.up, layer.up_bias, up);
         match (config.feed_forward, &layer.gate) {
             (FeedForward::Gated(activation), Some(matrix)) => {
@@ -122,7 +120,7 @@ pub(crate) fn forward(
             }
             (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => activate(activation, up),
         }
-        Input::new(up, xq, xq_scales).times(compute, &layer.down, layer.down_bias, h);
+        Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
         add(h, x);
     }
 }
@@ -140,5 +138,5 @@ pub(crate) fn logits(
     let x = &scratch.x[index * hidden..(index + 1) * hidden];
     let h = &mut scratch.h[..hidden];
     norm(config, compute.kernels, weights.final_norm, weights.final_norm_bias, x, h);
-    Input::new(h, scratch.xq, scratch.xq_scales).times(compute, &weights.head, weights.head_bias, out);
+    Input::new(h, &mut scratch.xq).times(compute, &weights.head, weights.head_bias, out);
 }

@@ -3,10 +3,10 @@
 //! Each works on a chunk of T tokens, whose rows lie one after the other, and treats a token in a chunk exactly
 //! as it would alone.
 
-use sprat_format::{Activation, Config, Norm, Pairing, Position};
+use sprat_format::{Activation, Config, Layout, Norm, Pairing, Position};
 
 use crate::cache::{Cache, Run};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Prepared};
 use crate::math;
 use crate::team::{Team, Workspace, share};
 use crate::weights::Matrix;
@@ -44,18 +44,19 @@ pub(crate) struct Compute<'t> {
     pub team: &'t dyn Team,
 }
 
-/// A chunk's rows as input of matrices, quantized when the first q8 matrix asks for it.
+/// A chunk's rows as input of matrices, quantized when a q8 matrix asks for it.
 pub(crate) struct Input<'s> {
     x: &'s [f32],
-    q: &'s mut [i8],
-    scales: &'s mut [f32],
-    quantized: bool,
+    prepared: Prepared<'s>,
+    /// The layout that the quantized form is for.
+    layout: Option<Layout>,
 }
 
 impl<'s> Input<'s> {
-    /// `q` and `scales` are work space for the quantized form.
-    pub(crate) fn new(x: &'s [f32], q: &'s mut [i8], scales: &'s mut [f32]) -> Self {
-        Self { x, q, scales, quantized: false }
+    /// `work` is space for the quantized form.
+    pub(crate) fn new(x: &'s [f32], work: &'s mut Prepared) -> Self {
+        let Prepared { values, scales, sums } = work;
+        Self { x, prepared: Prepared { values, scales, sums }, layout: None }
     }
 
     /// `out` (T x rows) = each row of the input times the transposed matrix, plus the bias.
@@ -76,13 +77,18 @@ impl<'s> Input<'s> {
             }
             Matrix::Q8 { cols, matrix } => {
                 let values = x.len() / cols * matrix.stride;
-                let (q, scales) = (&mut self.q[..values], &mut self.scales[..values / matrix.group]);
-                if !self.quantized {
-                    (kernels.quantize)(x, *cols, matrix.group, q, scales);
-                    self.quantized = true;
+                let input = &mut Prepared {
+                    values: &mut self.prepared.values[..2 * values],
+                    scales: &mut self.prepared.scales[..values / matrix.group],
+                    sums: &mut self.prepared.sums[..values / matrix.group],
+                };
+                if self.layout != Some(matrix.layout) {
+                    (kernels.prepare)(x, *cols, matrix.group, matrix.layout, input);
+                    self.layout = Some(matrix.layout);
                 }
+                let input = &*input;
                 share(team, out, matrix.rows, matrix.unit(), work, |rows, out, _| {
-                    (kernels.matmul_q8)(&matrix.part(rows), q, scales, out);
+                    (kernels.matmul_q8)(&matrix.part(rows), input, out);
                 });
             }
         }
@@ -183,10 +189,9 @@ fn attend_head(
 ) {
     match keys {
         Run::Q8(keys) => {
-            let mut scale = [0.0];
             let quantized = &mut quantized[..keys.stride];
-            (kernels.quantize)(query, query.len(), keys.stride, quantized, &mut scale);
-            (kernels.score_q8)(quantized, scale[0], &keys, scores);
+            let scale = (kernels.quantize)(query, quantized);
+            (kernels.score_q8)(quantized, scale, &keys, scores);
         }
         Run::F16(keys) => (kernels.score_f16)(query, keys, scores),
         Run::F32(keys) => (kernels.score_f32)(query, keys, scores),

@@ -77,6 +77,8 @@ pub use generate::{Generator, StopReason};
 pub use hash::LogitsHash;
 pub use image::{Image, ImageError};
 pub use kernels::Kernels;
+#[cfg(feature = "battery")]
+pub use kernels::{BATTERY_BYTES, Mismatch, battery};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;

@@ -53,10 +53,10 @@ pub(crate) struct Sizes {
     pub rotary: usize,
     /// members x context, `f32`: attention scores of one head.
     pub scores: usize,
-    /// T x the widest padded row, `i8`: quantized input of a matrix; 0 without q8.
+    /// T x twice the widest padded row, `i8`: quantized input of a matrix; 0 without q8.
     pub quantized: usize,
-    /// T x its groups, `f32`.
-    pub quantized_scales: usize,
+    /// T x its groups, `f32` and again `i32`: their scales and sums.
+    pub quantized_groups: usize,
     /// members x head_dim rounded up, `i8`: a quantized query.
     pub quantized_query: usize,
     /// Components of a head as the q8 cache stores it, rounded up to whole words.
@@ -189,8 +189,8 @@ impl Plan {
             ffn: tokens * config.ffn_size as usize,
             rotary: tokens * (config.rotary_dims() / 2) as usize,
             scores,
-            quantized: tokens * padded,
-            quantized_scales: tokens * groups,
+            quantized: tokens * 2 * padded,
+            quantized_groups: tokens * groups,
             quantized_query: head_stride * members,
             head_stride,
             cached_heads,
@@ -208,7 +208,8 @@ impl Plan {
             .and(Some(sizes.rotary), F32) // sines
             .and(Some(sizes.scores), F32)
             .and(Some(sizes.quantized), 1)
-            .and(Some(sizes.quantized_scales), F32)
+            .and(Some(sizes.quantized_groups), F32)
+            .and(Some(sizes.quantized_groups), size_of::<i32>())
             .and(Some(sizes.quantized_query), 1);
         let cache = match limits.kv {
             KvType::Q8 => {
