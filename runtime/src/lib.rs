@@ -51,7 +51,7 @@
 #![deny(unsafe_code)]
 #![forbid(unused_unsafe)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod arena;
