@@ -61,9 +61,7 @@ impl<'a> Store<'a> {
         let place = slot * stride..(slot + 1) * stride;
         match self {
             Self::Q8 { values, scales } => {
-                let mut scale = [0.0];
-                (kernels.quantize)(head, head.len(), stride, &mut values[place], &mut scale);
-                scales[slot] = f16::from_f32(scale[0]);
+                scales[slot] = f16::from_f32((kernels.quantize)(head, &mut values[place]));
             }
             Self::F16(values) => {
                 values[place].iter_mut().zip(head).for_each(|(stored, x)| *stored = f16::from_f32(*x));

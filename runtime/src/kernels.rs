@@ -17,10 +17,21 @@
 //!   rounded to 0..=32767 of the run's largest; the products are summed in `i32`, which is exact; runs are added
 //!   in ascending order as `out += sum as f32 * (largest / 32767)`.
 
+use core::ops::Range;
+
 use half::f16;
 use sprat_format::Layout;
 
+use crate::team::Tile;
+
+#[cfg(any(test, feature = "battery"))]
+mod battery;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(feature = "battery")]
+pub use battery::{BATTERY_BYTES, Mismatch, battery};
 
 /// Positions whose values are mixed in one integer sum: 512 * 32767 * 127 fits 31 bits.
 pub(crate) const MIX_BLOCK: usize = 512;
@@ -42,6 +53,36 @@ pub(crate) struct Q8<'m> {
     pub layout: Layout,
 }
 
+impl Q8<'_> {
+    /// Rows that are stored together: a part of the matrix begins at a multiple of this.
+    pub(crate) const fn unit(&self) -> usize {
+        self.layout.padded_rows(1) as usize
+    }
+
+    /// Some rows of the matrix, beginning at a multiple of [`unit`](Self::unit).
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let padded = rows.start..rows.end.next_multiple_of(self.unit());
+        let groups = self.stride / self.group;
+        Self {
+            values: &self.values[padded.start * self.stride..padded.end * self.stride],
+            scales: &self.scales[padded.start * groups..padded.end * groups],
+            rows: rows.len(),
+            ..*self
+        }
+    }
+}
+
+/// T rows of C inputs, quantized in the matrix's groups, in the form that a table's q8 product wants.
+#[derive(Debug)]
+pub(crate) struct Prepared<'p> {
+    /// T x 2*stride bytes: the table's own form. Two bytes for an input, because DSP cores multiply halfwords.
+    pub values: &'p mut [i8],
+    /// T x stride/group.
+    pub scales: &'p mut [f32],
+    /// T x stride/group: what the table wants to know of each group, a sum of its values.
+    pub sums: &'p mut [i32],
+}
+
 /// One head's keys or values in the q8 cache, position by position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Q8Heads<'c> {
@@ -60,14 +101,16 @@ pub(crate) struct Q8Heads<'c> {
 #[derive(Debug)]
 pub struct Kernels {
     name: &'static str,
-    /// Quantizes rows of C values to T x stride bytes and T x stride/group scales.
-    pub(crate) quantize: fn(x: &[f32], cols: usize, group: usize, q: &mut [i8], scales: &mut [f32]),
-    /// Products of a q8 matrix with T quantized rows.
-    pub(crate) matmul_q8: fn(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]),
+    /// Quantizes one group, padded with zeros to the length of `q`, and returns its scale.
+    pub(crate) quantize: fn(x: &[f32], q: &mut [i8]) -> f32,
+    /// Quantizes T rows of C values as input for matrices in this layout.
+    pub(crate) prepare: fn(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared),
+    /// Products of a q8 matrix with T rows that were prepared for its layout.
+    pub(crate) matmul_q8: fn(matrix: &Q8, input: &Prepared, out: &mut Tile),
     /// Products of an f16 matrix with T rows of C values.
-    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]),
+    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile),
     /// Products of an f32 matrix with T rows of C values.
-    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]),
+    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile),
     /// Scores of one quantized query against P keys, whose number is that of `out`.
     pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]),
     /// Scores of one query against P keys.
@@ -89,21 +132,34 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Every table that this build has.
-    pub const ALL: &'static [&'static Self] = &[&portable::KERNELS];
+    /// Every table that this machine can run, the best one first.
+    pub fn available() -> impl Iterator<Item = &'static Self> {
+        TABLES.iter().filter_map(|table| table())
+    }
 
     /// The best table that this machine can run.
     pub fn detect() -> &'static Self {
-        &portable::KERNELS
+        Self::available().next().unwrap_or(&portable::KERNELS)
+    }
+
+    /// The table of that name, if this build has it and this machine can run it.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::available().find(|kernels| kernels.name == name)
     }
 
     /// The name of the instruction set that the table is for.
     pub fn name(&self) -> &'static str {
         self.name
     }
-
-    /// The table of that name, if this build has it and this machine can run it.
-    pub fn by_name(name: &str) -> Option<&'static Self> {
-        Self::ALL.iter().find(|kernels| kernels.name == name).copied()
-    }
 }
+
+/// Every table of this build, the best first. A table is handed out where its instructions are present.
+const TABLES: &[fn() -> Option<&'static Kernels>] = &[
+    #[cfg(target_arch = "x86_64")]
+    x86::avx512vnni,
+    #[cfg(target_arch = "x86_64")]
+    x86::avxvnni,
+    #[cfg(target_arch = "x86_64")]
+    x86::avx2,
+    || Some(&portable::KERNELS),
+];

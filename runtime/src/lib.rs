@@ -16,6 +16,7 @@
 //! | `forward` | the transformer, start to end, as one readable story |
 //! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
 //! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
+//! | [`team`](Team) | several cores at one piece of work |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
@@ -50,7 +51,7 @@
 #![deny(unsafe_code)]
 #![forbid(unused_unsafe)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod arena;
@@ -65,6 +66,7 @@ mod layers;
 mod math;
 mod plan;
 mod sampler;
+mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
@@ -75,7 +77,10 @@ pub use generate::{Generator, StopReason};
 pub use hash::LogitsHash;
 pub use image::{Image, ImageError};
 pub use kernels::Kernels;
+#[cfg(feature = "battery")]
+pub use kernels::{BATTERY_BYTES, Mismatch, battery};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;
+pub use team::{Solo, Team};
 pub use tokenizer::{Special, StreamDecoder, Tokenizer};

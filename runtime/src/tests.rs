@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use sprat_format::*;
 
+use crate::team::tests::Threads;
 use crate::*;
 
 /// A sink that keeps the file in memory.
@@ -211,6 +212,29 @@ fn a_prompt_in_chunks_computes_the_bits_of_one_token_at_a_time() {
 }
 
 #[test]
+fn any_number_of_cores_computes_the_same_bits() {
+    for config in [llama(), gpt2()] {
+        for (element, kv) in ELEMENTS.into_iter().zip(CACHES) {
+            let model = model_in(&config, limits(kv), element, Layout::InterleavedBiased);
+            let image = Image::new(model.as_ref()).unwrap();
+            let logits = |members| {
+                let plan = Plan::for_team(image.config(), image.limits(), members).unwrap();
+                let (mut arena, team) = (Aligned::zeros(plan.arena_bytes), Threads(members));
+                let arena = arena.as_mut();
+                let mut engine =
+                    Engine::with_team(&image, *image.limits(), arena, Kernels::detect(), &team).unwrap();
+                engine.feed(&TEXT).unwrap();
+                engine.feed(&[3]).unwrap();
+                engine.logits().to_vec()
+            };
+            for members in [2, 3, 4, 7] {
+                assert_eq!(logits(members), logits(1), "{members} cores");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_layout_computes_the_same_bits() {
     for config in [llama(), gpt2()] {
         let run_in = |layout| {
@@ -385,7 +409,8 @@ fn a_generation_ends_at_its_limit_and_starts_from_something() {
 
 #[test]
 fn the_kernels_are_named() {
-    assert_eq!(Kernels::detect().name(), "portable");
+    assert_eq!(Kernels::available().last().map(Kernels::name), Some("portable"));
+    assert_eq!(Kernels::detect().name(), Kernels::available().next().unwrap().name());
     assert_eq!(Kernels::by_name("portable").map(Kernels::name), Some("portable"));
     assert!(Kernels::by_name("abacus").is_none());
 }

@@ -7,12 +7,14 @@ use half::f16;
 
 use sprat_format::{BLOCK_ROWS, Layout, WORD};
 
-use super::{Kernels, MIX_BLOCK, Q8, Q8Heads};
+use super::{Kernels, MIX_BLOCK, Prepared, Q8, Q8Heads};
 use crate::math;
+use crate::team::Tile;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
-    quantize,
+    quantize: quantize_group,
+    prepare,
     matmul_q8,
     matmul_f16,
     matmul_f32,
@@ -40,20 +42,27 @@ const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
 /// Below this, a group is taken as zero: its scale's inverse would not be finite.
 const LEAST_AMPLITUDE: f32 = 1e-30;
 
-fn quantize(x: &[f32], cols: usize, group: usize, q: &mut [i8], scales: &mut [f32]) {
+#[inline(always)]
+pub(super) fn prepare(x: &[f32], cols: usize, group: usize, _: Layout, input: &mut Prepared) {
     let stride = cols.next_multiple_of(group);
-    let rows =
-        x.chunks_exact(cols).zip(q.chunks_exact_mut(stride)).zip(scales.chunks_exact_mut(stride / group));
-    for ((x, q), scales) in rows {
-        for ((x, q), scale) in x.chunks(group).zip(q.chunks_exact_mut(group)).zip(scales) {
+    let groups = stride / group;
+    let scales = input.scales.chunks_exact_mut(groups).zip(input.sums.chunks_exact_mut(groups));
+    for ((x, q), (scales, sums)) in
+        x.chunks_exact(cols).zip(input.values.chunks_exact_mut(2 * stride)).zip(scales)
+    {
+        let parts = x.chunks(group).zip(q.chunks_exact_mut(group));
+        for ((x, q), (scale, sum)) in parts.zip(scales.iter_mut().zip(sums)) {
             *scale = quantize_group(x, q);
+            *sum = q.iter().map(|q| i32::from(*q)).sum();
         }
     }
 }
 
 /// Quantizes one group, with zeros behind `x` up to the length of `q`, and returns its scale.
-fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
-    let amplitude = x.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
+#[inline(always)]
+pub(super) fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
+    // Magnitudes are ordered as their bits are, and integers can be compared in any order.
+    let amplitude = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
     if amplitude < LEAST_AMPLITUDE {
         q.fill(0);
         return 0.0;
@@ -68,43 +77,49 @@ fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
 }
 
 /// To the nearest integer, ties to even, for |x| < 2^22.
+#[inline(always)]
 fn round_to_i8(x: f32) -> i8 {
     (x + ROUNDER).to_bits() as i8
 }
 
-fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     match matrix.layout {
-        Layout::Rows => matmul_q8_rows(matrix, q, scales, out),
-        Layout::Interleaved => matmul_q8_blocks::<false>(matrix, q, scales, out),
-        Layout::InterleavedBiased => matmul_q8_blocks::<true>(matrix, q, scales, out),
+        Layout::Rows => matmul_q8_rows(matrix, input, out),
+        Layout::Interleaved => matmul_q8_blocks::<false>(matrix, input, out),
+        Layout::InterleavedBiased => matmul_q8_blocks::<true>(matrix, input, out),
     }
 }
 
-fn matmul_q8_rows(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
-    let Q8 { rows, group, stride, .. } = *matrix;
+#[inline(always)]
+pub(super) fn matmul_q8_rows(matrix: &Q8, input: &Prepared, out: &mut Tile) {
+    let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;
     let weight_rows = matrix.values.chunks_exact(stride).zip(matrix.scales.chunks_exact(groups));
     for (row, (weights, weight_scales)) in weight_rows.enumerate() {
-        let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
-        for ((q, scales), out) in tokens {
+        for (token, (q, scales)) in
+            input.values.chunks_exact(2 * stride).zip(input.scales.chunks_exact(groups)).enumerate()
+        {
             let mut acc = 0.0;
             let parts = weights.chunks_exact(group).zip(q.chunks_exact(group));
             for ((w, q), (w_scale, scale)) in parts.zip(weight_scales.iter().zip(scales)) {
                 acc += dot_i8(w, q) as f32 * (to_f32(*w_scale) * scale);
             }
-            out[row] = acc;
+            out.token(token)[row] = acc;
         }
     }
 }
 
-fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
-    let Q8 { rows, group, stride, .. } = *matrix;
+#[inline(always)]
+pub(super) fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, input: &Prepared, out: &mut Tile) {
+    let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;
     let blocks =
         matrix.values.chunks_exact(stride * BLOCK_ROWS).zip(matrix.scales.chunks_exact(groups * BLOCK_ROWS));
     for (block, (weights, weight_scales)) in blocks.enumerate() {
-        let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
-        for ((q, scales), out) in tokens {
+        for (token, (q, scales)) in
+            input.values.chunks_exact(2 * stride).zip(input.scales.chunks_exact(groups)).enumerate()
+        {
             let mut acc = [0.0; BLOCK_ROWS];
             let parts = weights.chunks_exact(group * BLOCK_ROWS).zip(q.chunks_exact(group));
             for ((w, q), (w_scales, scale)) in parts.zip(weight_scales.chunks_exact(BLOCK_ROWS).zip(scales)) {
@@ -114,7 +129,7 @@ fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, q: &[i8], scales: &[f32], o
                 }
             }
             // The last block may have rows of padding.
-            let out = &mut out[block * BLOCK_ROWS..];
+            let out = &mut out.token(token)[block * BLOCK_ROWS..];
             out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc);
         }
     }
@@ -139,30 +154,33 @@ fn dot_block<const BIASED: bool>(weights: &[i8], q: &[i8]) -> [i32; BLOCK_ROWS] 
 }
 
 /// The exact sum of the products of signed bytes.
+#[inline(always)]
 fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
-fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile) {
     matmul(matrix, cols, x, out, dot_f16);
 }
 
-fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile) {
     matmul(matrix, cols, x, out, dot);
 }
 
 #[inline(always)]
-fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut [f32], dot: impl Fn(&[W], &[f32]) -> f32) {
-    let rows = matrix.len() / cols;
+fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut Tile, dot: impl Fn(&[W], &[f32]) -> f32) {
     for (row, weights) in matrix.chunks_exact(cols).enumerate() {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(rows)) {
-            out[row] = dot(weights, x);
+        for (token, x) in x.chunks_exact(cols).enumerate() {
+            out.token(token)[row] = dot(weights, x);
         }
     }
 }
 
 /// The value of a finite half-precision number, without a branch: the exponent is moved to its place and
 /// corrected by a multiplication with 2^112, which is exact for subnormal numbers as well.
+#[inline(always)]
 fn to_f32(x: f16) -> f32 {
     const TWO_POW_112: f32 = f32::from_bits((127 + 112) << 23);
     let bits = u32::from(x.to_bits());
@@ -170,15 +188,18 @@ fn to_f32(x: f16) -> f32 {
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes(a, b, |&a, &b| a * b)
 }
 
-fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
     lanes(a, b, |&a, &b| to_f32(a) * b)
 }
 
-fn sum(a: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn sum(a: &[f32]) -> f32 {
     lanes(a, a, |&a, _| a)
 }
 
@@ -200,31 +221,39 @@ fn lanes<A, B>(a: &[A], b: &[B], term: impl Fn(&A, &B) -> f32) -> f32 {
     ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 }
 
-fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
     for ((out, key), scale) in out.iter_mut().zip(keys.values.chunks_exact(keys.stride)).zip(keys.scales) {
         *out = dot_i8(key, query) as f32 * (to_f32(*scale) * query_scale);
     }
 }
 
-fn score_f16(query: &[f32], keys: &[f16], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn score_f16(query: &[f32], keys: &[f16], out: &mut [f32]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len())) {
         *out = dot_f16(key, query);
     }
 }
 
-fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len())) {
         *out = dot(key, query);
     }
 }
 
-fn softmax(scores: &mut [f32]) -> f32 {
-    let most = scores.iter().fold(f32::NEG_INFINITY, |most, &score| if score > most { score } else { most });
+#[inline(always)]
+pub(super) fn softmax(scores: &mut [f32]) -> f32 {
+    // Floats are ordered as these integers are, which can be compared in any order.
+    let key = |bits: u32| bits as i32 ^ ((bits as i32 >> 31) as u32 >> 1) as i32;
+    let most = scores.iter().map(|score| key(score.to_bits())).max().unwrap_or(0);
+    let most = f32::from_bits(key(most as u32) as u32);
     scores.iter_mut().for_each(|score| *score = math::exp(*score - most));
     sum(scores)
 }
 
-fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
     let stride = values.stride;
     let runs = values.values.chunks(MIX_BLOCK * stride).zip(values.scales.chunks(MIX_BLOCK));
     for (weights, (values, scales)) in weights.chunks_mut(MIX_BLOCK).zip(runs) {
@@ -244,6 +273,7 @@ fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
 
 /// Multiplies a run's weights by their positions' scales, rounds them to integers of 0..=32767 of the largest,
 /// and returns what one of these stands for.
+#[inline(always)]
 fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
     const MOST: f32 = 32767.0;
     let mut largest = 0.0;
@@ -256,7 +286,8 @@ fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
     largest / MOST
 }
 
-fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
     for (weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
         for (out, value) in out.iter_mut().zip(value) {
             *out += weight * to_f32(*value);
@@ -264,7 +295,8 @@ fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
     }
 }
 
-fn mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]) {
     for (weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
         for (out, value) in out.iter_mut().zip(value) {
             *out += weight * value;
@@ -358,13 +390,15 @@ mod tests {
             group in (1usize..9).prop_map(|n| 4 * n),
         ) {
             let stride = x.len().next_multiple_of(group);
-            let (mut q, mut scales) = (vec![99i8; stride], vec![0.0; stride / group]);
-            quantize(&x, x.len(), group, &mut q, &mut scales);
+            let (mut q, mut scales, mut sums) = (vec![99i8; 2 * stride], vec![0.0; stride / group], vec![0; stride / group]);
+            let mut input = Prepared { values: &mut q, scales: &mut scales, sums: &mut sums };
+            prepare(&x, x.len(), group, Layout::Rows, &mut input);
             for (i, x) in x.iter().enumerate() {
                 let scale = scales[i / group];
                 prop_assert!((f32::from(q[i]) * scale - x).abs() <= scale * 0.5001);
             }
-            prop_assert!(q[x.len()..].iter().all(|&q| q == 0));
+            prop_assert!(q[x.len()..stride].iter().all(|&q| q == 0));
+            prop_assert_eq!(sums.iter().sum::<i32>(), q[..stride].iter().map(|q| i32::from(*q)).sum::<i32>());
         }
 
         #[test]
@@ -382,15 +416,22 @@ mod tests {
             let scales: Vec<f16> =
                 (0..rows * stride / group).map(|_| f16::from_f32(random() as f32 / 4e9)).collect();
             let x: Vec<f32> = (0..tokens * cols).map(|_| random() as f32 / 1e9 - 1.0).collect();
-            let (mut q, mut q_scales) = (vec![0; tokens * stride], vec![0.0; tokens * stride / group]);
-            quantize(&x, cols, group, &mut q, &mut q_scales);
+            let groups = stride / group;
+            let (mut q, mut q_scales) = (vec![0; tokens * 2 * stride], vec![0.0; tokens * groups]);
+            let mut sums = vec![0; tokens * groups];
+            let mut input = Prepared { values: &mut q, scales: &mut q_scales, sums: &mut sums };
+            prepare(&x, cols, group, Layout::Rows, &mut input);
             let matrix = Q8 { values: &values, scales: &scales, rows, group, stride, layout: Layout::Rows };
             let mut together = vec![0.0; tokens * rows];
-            matmul_q8(&matrix, &q, &q_scales, &mut together);
+            matmul_q8(&matrix, &input, &mut Tile::new(&mut together, rows));
             for token in 0..tokens {
                 let mut alone = vec![0.0; rows];
-                let scales = &q_scales[token * stride / group..][..stride / group];
-                matmul_q8(&matrix, &q[token * stride..][..stride], scales, &mut alone);
+                let input = Prepared {
+                    values: &mut input.values[2 * token * stride..][..2 * stride],
+                    scales: &mut input.scales[token * groups..][..groups],
+                    sums: &mut input.sums[token * groups..][..groups],
+                };
+                matmul_q8(&matrix, &input, &mut Tile::new(&mut alone, rows));
                 prop_assert_eq!(&together[token * rows..][..rows], &alone[..]);
             }
             // Every layout of the same matrix gives the same bits.
@@ -402,7 +443,7 @@ mod tests {
                 let values: Vec<i8> = bytes.iter().map(|&b| b as i8).collect();
                 let matrix = Q8 { values: &values, scales: &arranged_scales, layout, ..matrix };
                 let mut arranged = vec![0.0; tokens * rows];
-                matmul_q8(&matrix, &q, &q_scales, &mut arranged);
+                matmul_q8(&matrix, &input, &mut Tile::new(&mut arranged, rows));
                 prop_assert_eq!(&arranged, &together);
             }
         }
