@@ -110,7 +110,7 @@ pub fn engine<'i, 'm, 'a>(
 pub fn kernels(name: Option<&str>) -> Result<&'static Kernels> {
     let Some(name) = name else { return Ok(Kernels::detect()) };
     Kernels::by_name(name).ok_or_else(|| {
-        let all: Vec<_> = Kernels::ALL.iter().map(|kernels| kernels.name()).collect();
+        let all: Vec<_> = Kernels::available().map(Kernels::name).collect();
         anyhow!("this machine has no kernels {name:?}; it has {}", all.join(", "))
     })
 }
