@@ -21,6 +21,10 @@ use crate::quantize;
 const DEFAULT_CONTEXT: u32 = 2048;
 /// Text that a prompt may have for each token of the context, in bytes.
 const PROMPT_BYTES_A_TOKEN: u32 = 4;
+/// Inputs that share a scale when nothing is said. Measured on stories260K and the default model, 64 against 32
+/// saves 3 % of the file and half of the kernels' work between groups; the divergence from the checkpoint is
+/// 7 to 25 % larger and the perplexity within a few tenths of a per cent either way.
+const DEFAULT_GROUP: u16 = 64;
 /// What the metadata need beside their texts, generously.
 const META_BYTES: usize = 1024;
 
@@ -63,7 +67,7 @@ impl Default for PackOptions {
         Self {
             weights: WeightType::Q8,
             exceptions: Vec::new(),
-            group: 32,
+            group: DEFAULT_GROUP,
             layout: RowLayout::Interleaved,
             kv: KvType::Q8,
             context: None,
@@ -344,7 +348,7 @@ mod tests {
         let bytes = packed(&checkpoint, &PackOptions { exceptions, ..PackOptions::default() }).unwrap();
         let file = PackedFile::parse(&bytes).unwrap();
         assert_eq!(file.tensor(Role::PositionEmbedding, 0).unwrap().element, Element::F16);
-        assert_eq!(file.tensor(Role::Up, 1).unwrap().element, Element::Q8 { group: 32 });
+        assert_eq!(file.tensor(Role::Up, 1).unwrap().element, Element::Q8 { group: 64 });
         let exceptions = vec![(Role::Gate, WeightType::F16)];
         let error = packed(&checkpoint, &PackOptions { exceptions, ..PackOptions::default() }).unwrap_err();
         assert!(error.to_string().contains("no matrix gate"), "{error:#}");

@@ -301,3 +301,25 @@ fn special_tokens_follow_generation_config_and_stay_inside_the_vocabulary() {
     fs::write(path.join("generation_config.json"), r#"{"eos_token_id": 7, "bos_token_id": null}"#).unwrap();
     assert_eq!(open(&path).unwrap().end_tokens, [7]);
 }
+
+#[test]
+fn a_tokenizer_comes_along_and_one_of_another_model_is_refused() {
+    let directory = temp();
+    let path = fixture::write_llama2c(directory.path(), 14, true).unwrap();
+    let without = open(&path).unwrap();
+    assert!(without.tokenizer.is_none() && without.notes[0].contains("no tokenizer.bin"));
+
+    fixture::write_tokenizer_bin(directory.path(), VOCAB_SIZE).unwrap();
+    let beside = open(&path).unwrap();
+    assert!(beside.tokenizer.is_some() && beside.notes.is_empty());
+
+    let elsewhere = temp();
+    let large = fixture::write_tokenizer_bin(elsewhere.path(), VOCAB_SIZE + 3).unwrap();
+    let options = OpenOptions { tokenizer: Some(large), ..OpenOptions::default() };
+    let message = format!("{:#}", Checkpoint::open(&path, &options).unwrap_err());
+    assert!(message.contains("275 tokens") && message.contains("272"), "{message}");
+    // An embedding may be larger than the vocabulary: padded rows.
+    let small = fixture::write_tokenizer_bin(elsewhere.path(), VOCAB_SIZE - 3).unwrap();
+    let options = OpenOptions { tokenizer: Some(small), ..OpenOptions::default() };
+    assert!(Checkpoint::open(&path, &options).unwrap().tokenizer.is_some());
+}
