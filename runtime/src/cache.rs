@@ -10,7 +10,7 @@ use half::f16;
 use sprat_format::{Config, KvType, Limits};
 
 use crate::arena::Carver;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Q8Heads};
 use crate::plan::Sizes;
 
 /// Keys or values of all layers, heads and positions.
@@ -26,8 +26,7 @@ enum Store<'a> {
 
 /// One head's positions from the first up to some position.
 pub(crate) enum Run<'c> {
-    /// positions x stride bytes, and a scale for each position.
-    Q8 { values: &'c [i8], scales: &'c [f16], stride: usize },
+    Q8(Q8Heads<'c>),
     /// positions x head_dim.
     F16(&'c [f16]),
     /// positions x head_dim.
@@ -62,9 +61,7 @@ impl<'a> Store<'a> {
         let place = slot * stride..(slot + 1) * stride;
         match self {
             Self::Q8 { values, scales } => {
-                let mut scale = [0.0];
-                (kernels.quantize)(head, head.len(), stride, &mut values[place], &mut scale);
-                scales[slot] = f16::from_f32(scale[0]);
+                scales[slot] = f16::from_f32((kernels.quantize)(head, &mut values[place]));
             }
             Self::F16(values) => {
                 values[place].iter_mut().zip(head).for_each(|(stored, x)| *stored = f16::from_f32(*x));
@@ -76,7 +73,9 @@ impl<'a> Store<'a> {
     fn run(&self, slots: Range<usize>, stride: usize) -> Run<'_> {
         let place = slots.start * stride..slots.end * stride;
         match self {
-            Self::Q8 { values, scales } => Run::Q8 { values: &values[place], scales: &scales[slots], stride },
+            Self::Q8 { values, scales } => {
+                Run::Q8(Q8Heads { values: &values[place], scales: &scales[slots], stride })
+            }
             Self::F16(values) => Run::F16(&values[place]),
             Self::F32(values) => Run::F32(&values[place]),
         }

@@ -12,7 +12,9 @@ use crate::cache::Cache;
 use crate::forward::{Scratch, forward, logits};
 use crate::image::Image;
 use crate::kernels::Kernels;
+use crate::layers::Compute;
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
+use crate::team::{Solo, Team};
 use crate::tokenizer::{EncodeError, Special};
 use crate::weights::Weights;
 
@@ -20,7 +22,7 @@ use crate::weights::Weights;
 pub struct Engine<'i, 'm, 'a> {
     image: &'i Image<'m>,
     weights: Weights<'i, 'm>,
-    kernels: &'static Kernels,
+    compute: Compute<'a>,
     limits: Limits,
     plan: Plan,
     cache: Cache<'a>,
@@ -104,7 +106,7 @@ impl fmt::Display for EngineError {
 impl core::error::Error for EngineError {}
 
 impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
-    /// Sets a model up in an arena.
+    /// Sets a model up in an arena, for one core.
     ///
     /// # Errors
     /// Impossible limits, or an arena that is too small or misaligned, with the numbers.
@@ -114,7 +116,21 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         arena: &'a mut [u8],
         kernels: &'static Kernels,
     ) -> Result<Self, EngineError> {
-        let plan = Plan::new(image.config(), &limits).map_err(EngineError::Plan)?;
+        Self::with_team(image, limits, arena, kernels, &Solo)
+    }
+
+    /// Sets a model up in an arena, for a team of cores. The arena follows [`Plan::for_team`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_team(
+        image: &'i Image<'m>,
+        limits: Limits,
+        arena: &'a mut [u8],
+        kernels: &'static Kernels,
+        team: &'a dyn Team,
+    ) -> Result<Self, EngineError> {
+        let plan = Plan::for_team(image.config(), &limits, team.size()).map_err(EngineError::Plan)?;
         let (need, have) = (plan.arena_bytes, arena.len());
         if have < need {
             return Err(EngineError::ArenaTooSmall { need, have });
@@ -130,7 +146,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         Ok(Self {
             image,
             weights,
-            kernels,
+            compute: Compute { kernels, team },
             limits,
             plan,
             cache: Cache::carve(&mut carver, config, &limits, &plan.sizes),
@@ -148,7 +164,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
 
     /// The kernels that compute.
     pub fn kernels(&self) -> &'static Kernels {
-        self.kernels
+        self.compute.kernels
     }
 
     /// The memory in use.
@@ -249,12 +265,12 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
         let chunk_size = self.limits.prefill_chunk as usize;
         for (number, chunk) in tokens.chunks(chunk_size).enumerate() {
-            forward(config, &self.weights, self.kernels, &mut self.cache, &mut scratch, chunk, self.position);
+            forward(config, &self.weights, self.compute, &mut self.cache, &mut scratch, chunk, self.position);
             self.position += chunk.len();
             for index in 0..chunk.len() {
                 let token = number * chunk_size + index;
                 if wanted(token) {
-                    logits(config, &self.weights, self.kernels, &mut scratch, index, self.logits);
+                    logits(config, &self.weights, self.compute, &mut scratch, index, self.logits);
                     each(token, self.logits);
                 }
             }

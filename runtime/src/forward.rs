@@ -10,27 +10,27 @@ use sprat_format::{Config, FeedForward};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
-use crate::kernels::Kernels;
-use crate::layers::{Input, activate, add, attend, multiply, norm, rotary_angles, rotate};
+use crate::kernels::Prepared;
+use crate::layers::{Compute, Input, activate, add, attend, multiply, norm, rotary_angles, rotate};
 use crate::plan::Sizes;
+use crate::team::Workspace;
 use crate::weights::Weights;
 
 /// The activations of a chunk, cut anew from the arena's scratch for each pass.
 pub(crate) struct Scratch<'a> {
-    x: &'a mut [f32],         // T x H: residual stream
-    h: &'a mut [f32],         // T x H: normalized input, or output, of a block
-    q: &'a mut [f32],         // T x Q: queries
-    k: &'a mut [f32],         // T x KV: keys
-    v: &'a mut [f32],         // T x KV: values
-    att: &'a mut [f32],       // T x Q: what attention read
-    up: &'a mut [f32],        // T x F
-    gate: &'a mut [f32],      // T x F
-    cos: &'a mut [f32],       // T x P
-    sin: &'a mut [f32],       // T x P
-    scores: &'a mut [f32],    // context: attention of one head
-    xq: &'a mut [i8],         // T x widest padded row: quantized input of a matrix
-    xq_scales: &'a mut [f32], // T x its groups
-    q_head: &'a mut [i8],     // head_dim, rounded up to words: a quantized query
+    x: &'a mut [f32],      // T x H: residual stream
+    h: &'a mut [f32],      // T x H: normalized input, or output, of a block
+    q: &'a mut [f32],      // T x Q: queries
+    k: &'a mut [f32],      // T x KV: keys
+    v: &'a mut [f32],      // T x KV: values
+    att: &'a mut [f32],    // T x Q: what attention read
+    up: &'a mut [f32],     // T x F
+    gate: &'a mut [f32],   // T x F
+    cos: &'a mut [f32],    // T x P
+    sin: &'a mut [f32],    // T x P
+    scores: &'a mut [f32], // members x context: attention of one head
+    xq: Prepared<'a>,      // T x widest padded row: quantized input of a matrix
+    q_head: &'a mut [i8],  // members x head_dim, rounded up to words: a quantized query
 }
 
 impl<'a> Scratch<'a> {
@@ -48,8 +48,11 @@ impl<'a> Scratch<'a> {
             cos: carver.take(sizes.rotary),
             sin: carver.take(sizes.rotary),
             scores: carver.take(sizes.scores),
-            xq: carver.take(sizes.quantized),
-            xq_scales: carver.take(sizes.quantized_scales),
+            xq: Prepared {
+                values: carver.take(sizes.quantized),
+                scales: carver.take(sizes.quantized_groups),
+                sums: carver.take(sizes.quantized_groups),
+            },
             q_head: carver.take(sizes.quantized_query),
         }
     }
@@ -60,7 +63,7 @@ impl<'a> Scratch<'a> {
 pub(crate) fn forward(
     config: &Config,
     weights: &Weights,
-    kernels: &Kernels,
+    compute: Compute,
     cache: &mut Cache,
     scratch: &mut Scratch,
     tokens: &[u32],
@@ -78,7 +81,7 @@ pub(crate) fn forward(
     let att = &mut scratch.att[..count * query];
     let up = &mut scratch.up[..count * ffn];
     let gate = &mut scratch.gate[..count * ffn];
-    let (xq, xq_scales) = (&mut *scratch.xq, &mut *scratch.xq_scales);
+    let xq = &mut scratch.xq;
 
     for (i, (token, x)) in tokens.iter().zip(x.chunks_exact_mut(hidden)).enumerate() {
         weights.token_embedding.row(*token as usize, x);
@@ -91,39 +94,33 @@ pub(crate) fn forward(
     rotary_angles(weights.rotary_frequencies, start, scratch.cos, scratch.sin);
 
     for (l, layer) in weights.layers().enumerate() {
-        norm(config, kernels, layer.attention_norm, layer.attention_norm_bias, x, h);
-        let mut input = Input::new(h, xq, xq_scales);
-        input.times(kernels, &layer.query, layer.query_bias, q);
-        input.times(kernels, &layer.key, layer.key_bias, k);
-        input.times(kernels, &layer.value, layer.value_bias, v);
+        norm(config, compute.kernels, layer.attention_norm, layer.attention_norm_bias, x, h);
+        let mut input = Input::new(h, xq);
+        input.times(compute, &layer.query, layer.query_bias, q);
+        input.times(compute, &layer.key, layer.key_bias, k);
+        input.times(compute, &layer.value, layer.value_bias, v);
         rotate(config, q, query, scratch.cos, scratch.sin);
         rotate(config, k, kv, scratch.cos, scratch.sin);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
-            cache.put(l, start + i, k, v, kernels);
+            cache.put(l, start + i, k, v, compute.kernels);
         }
-        for (i, (q, att)) in q.chunks_exact_mut(query).zip(att.chunks_exact_mut(query)).enumerate() {
-            attend(config, kernels, cache, l, start + i, q, scratch.scores, scratch.q_head, att);
-        }
-        Input::new(att, xq, xq_scales).times(
-            kernels,
-            &layer.attention_output,
-            layer.attention_output_bias,
-            h,
-        );
+        let work = Workspace { floats: scratch.scores, bytes: scratch.q_head };
+        attend(config, compute, cache, l, start, q, work, att);
+        Input::new(att, xq).times(compute, &layer.attention_output, layer.attention_output_bias, h);
         add(h, x);
 
-        norm(config, kernels, layer.ffn_norm, layer.ffn_norm_bias, x, h);
-        let mut input = Input::new(h, xq, xq_scales);
-        input.times(kernels, &layer.up, layer.up_bias, up);
+        norm(config, compute.kernels, layer.ffn_norm, layer.ffn_norm_bias, x, h);
+        let mut input = Input::new(h, xq);
+        input.times(compute, &layer.up, layer.up_bias, up);
         match (config.feed_forward, &layer.gate) {
             (FeedForward::Gated(activation), Some(matrix)) => {
-                input.times(kernels, matrix, layer.gate_bias, gate);
+                input.times(compute, matrix, layer.gate_bias, gate);
                 activate(activation, gate);
                 multiply(gate, up);
             }
             (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => activate(activation, up),
         }
-        Input::new(up, xq, xq_scales).times(kernels, &layer.down, layer.down_bias, h);
+        Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
         add(h, x);
     }
 }
@@ -132,7 +129,7 @@ pub(crate) fn forward(
 pub(crate) fn logits(
     config: &Config,
     weights: &Weights,
-    kernels: &Kernels,
+    compute: Compute,
     scratch: &mut Scratch,
     index: usize,
     out: &mut [f32],
@@ -140,6 +137,6 @@ pub(crate) fn logits(
     let hidden = config.hidden_size as usize;
     let x = &scratch.x[index * hidden..(index + 1) * hidden];
     let h = &mut scratch.h[..hidden];
-    norm(config, kernels, weights.final_norm, weights.final_norm_bias, x, h);
-    Input::new(h, scratch.xq, scratch.xq_scales).times(kernels, &weights.head, weights.head_bias, out);
+    norm(config, compute.kernels, weights.final_norm, weights.final_norm_bias, x, h);
+    Input::new(h, &mut scratch.xq).times(compute, &weights.head, weights.head_bias, out);
 }

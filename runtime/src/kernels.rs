@@ -12,49 +12,115 @@
 //!   added in ascending order as `acc += sum as f32 * (weight_scale * input_scale)`.
 //! - A sum of `f32` products has eight lanes: element i is added to lane i mod 8, in ascending order; the
 //!   lanes are then added as `((0+4)+(2+6)) + ((1+5)+(3+7))`. A multiplication is rounded before the addition.
-//! - Rounding to bytes is to nearest, ties to even.
+//! - Rounding to integers is to nearest, ties to even.
+//! - Values of a q8 cache are mixed in integers: in each run of [`MIX_BLOCK`] positions, weight times scale is
+//!   rounded to 0..=32767 of the run's largest; the products are summed in `i32`, which is exact; runs are added
+//!   in ascending order as `out += sum as f32 * (largest / 32767)`.
+
+use core::ops::Range;
 
 use half::f16;
+use sprat_format::Layout;
 
+use crate::team::Tile;
+
+#[cfg(any(test, feature = "battery"))]
+mod battery;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-/// A q8 matrix as kernels see it.
+#[cfg(feature = "battery")]
+pub use battery::{BATTERY_BYTES, Mismatch, battery};
+
+/// Positions whose values are mixed in one integer sum: 512 * 32767 * 127 fits 31 bits.
+pub(crate) const MIX_BLOCK: usize = 512;
+
+/// A q8 matrix as kernels see it. R rows; in the interleaved layouts a whole number of blocks is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Q8<'m> {
-    /// rows x stride signed bytes, the stride a multiple of the group.
+    /// padded R x stride bytes, the stride a multiple of the group.
     pub values: &'m [i8],
-    /// rows x stride/group.
+    /// padded R x stride/group.
     pub scales: &'m [f16],
-    /// Columns that share a scale.
+    /// Outputs.
+    pub rows: usize,
+    /// Columns that share a scale, a multiple of 4.
     pub group: usize,
     /// Padded columns of a row.
+    pub stride: usize,
+    /// Arrangement of values and scales.
+    pub layout: Layout,
+}
+
+impl Q8<'_> {
+    /// Rows that are stored together: a part of the matrix begins at a multiple of this.
+    pub(crate) const fn unit(&self) -> usize {
+        self.layout.padded_rows(1) as usize
+    }
+
+    /// Some rows of the matrix, beginning at a multiple of [`unit`](Self::unit).
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let padded = rows.start..rows.end.next_multiple_of(self.unit());
+        let groups = self.stride / self.group;
+        Self {
+            values: &self.values[padded.start * self.stride..padded.end * self.stride],
+            scales: &self.scales[padded.start * groups..padded.end * groups],
+            rows: rows.len(),
+            ..*self
+        }
+    }
+}
+
+/// T rows of C inputs, quantized in the matrix's groups, in the form that a table's q8 product wants.
+#[derive(Debug)]
+pub(crate) struct Prepared<'p> {
+    /// T x 2*stride bytes: the table's own form. Two bytes for an input, because DSP cores multiply halfwords.
+    pub values: &'p mut [i8],
+    /// T x stride/group.
+    pub scales: &'p mut [f32],
+    /// T x stride/group: what the table wants to know of each group, a sum of its values.
+    pub sums: &'p mut [i32],
+}
+
+/// One head's keys or values in the q8 cache, position by position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Q8Heads<'c> {
+    /// positions x stride.
+    pub values: &'c [i8],
+    /// A scale for each position.
+    pub scales: &'c [f16],
+    /// Components of a position: those of a head, rounded up to whole words.
     pub stride: usize,
 }
 
 /// A table of the inner loops for one instruction set.
 ///
-/// T is the number of tokens processed at once, R the rows of a matrix, C its columns. `matmul_*` write
-/// T x R outputs, token by token.
+/// T is the number of tokens processed at once, R the rows of a matrix, C its columns, P positions. `matmul_*`
+/// write T x R outputs, token by token.
 #[derive(Debug)]
 pub struct Kernels {
     name: &'static str,
-    /// Quantizes rows of C values to T x stride bytes and T x stride/group scales.
-    pub(crate) quantize: fn(x: &[f32], cols: usize, group: usize, q: &mut [i8], scales: &mut [f32]),
-    /// Products of a q8 matrix with T quantized rows.
-    pub(crate) matmul_q8: fn(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]),
+    /// Quantizes one group, padded with zeros to the length of `q`, and returns its scale.
+    pub(crate) quantize: fn(x: &[f32], q: &mut [i8]) -> f32,
+    /// Quantizes T rows of C values as input for matrices in this layout.
+    pub(crate) prepare: fn(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared),
+    /// Products of a q8 matrix with T rows that were prepared for its layout.
+    pub(crate) matmul_q8: fn(matrix: &Q8, input: &Prepared, out: &mut Tile),
     /// Products of an f16 matrix with T rows of C values.
-    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]),
+    pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile),
     /// Products of an f32 matrix with T rows of C values.
-    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]),
+    pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile),
     /// Scores of one quantized query against P keys, whose number is that of `out`.
-    pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &[i8], key_scales: &[f16], out: &mut [f32]),
+    pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f16: fn(query: &[f32], keys: &[f16], out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f32: fn(query: &[f32], keys: &[f32], out: &mut [f32]),
-    /// Adds P values, each times its weight, to `out`, in ascending order of position.
-    pub(crate) mix_q8:
-        fn(weights: &[f32], values: &[i8], value_scales: &[f16], stride: usize, out: &mut [f32]),
+    /// Turns P scores into e^(score - largest) in place and returns their sum, in the lane order.
+    pub(crate) softmax: fn(scores: &mut [f32]) -> f32,
+    /// Adds P values, each times its weight (at least 0, used up), to `out`.
+    pub(crate) mix_q8: fn(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
     pub(crate) mix_f16: fn(weights: &[f32], values: &[f16], out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
@@ -66,23 +132,34 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Every table that this build has.
-    pub const ALL: &'static [&'static Self] = &[&portable::KERNELS];
+    /// Every table that this machine can run, the best one first.
+    pub fn available() -> impl Iterator<Item = &'static Self> {
+        TABLES.iter().filter_map(|table| table())
+    }
+
+    /// The best table that this machine can run.
+    pub fn detect() -> &'static Self {
+        Self::available().next().unwrap_or(&portable::KERNELS)
+    }
+
+    /// The table of that name, if this build has it and this machine can run it.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::available().find(|kernels| kernels.name == name)
+    }
 
     /// The name of the instruction set that the table is for.
     pub fn name(&self) -> &'static str {
         self.name
     }
-
-    /// The table of that name, if this build has it and this machine can run it.
-    pub fn by_name(name: &str) -> Option<&'static Self> {
-        Self::ALL.iter().find(|kernels| kernels.name == name).copied()
-    }
 }
 
-/// The best table that this machine can run.
-impl Default for &'static Kernels {
-    fn default() -> Self {
-        &portable::KERNELS
-    }
-}
+/// Every table of this build, the best first. A table is handed out where its instructions are present.
+const TABLES: &[fn() -> Option<&'static Kernels>] = &[
+    #[cfg(target_arch = "x86_64")]
+    x86::avx512vnni,
+    #[cfg(target_arch = "x86_64")]
+    x86::avxvnni,
+    #[cfg(target_arch = "x86_64")]
+    x86::avx2,
+    || Some(&portable::KERNELS),
+];

@@ -3,11 +3,12 @@
 //! Each works on a chunk of T tokens, whose rows lie one after the other, and treats a token in a chunk exactly
 //! as it would alone.
 
-use sprat_format::{Activation, Config, Norm, Pairing, Position};
+use sprat_format::{Activation, Config, Layout, Norm, Pairing, Position};
 
 use crate::cache::{Cache, Run};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Prepared};
 use crate::math;
+use crate::team::{Team, Workspace, share};
 use crate::weights::Matrix;
 
 /// Normalizes each row of `x` (T x H) into `out`.
@@ -36,39 +37,59 @@ pub(crate) fn norm(
     }
 }
 
-/// A chunk's rows as input of matrices, quantized when the first q8 matrix asks for it.
+/// Who computes: the kernels of one core, and the team of cores.
+#[derive(Clone, Copy)]
+pub(crate) struct Compute<'t> {
+    pub kernels: &'static Kernels,
+    pub team: &'t dyn Team,
+}
+
+/// A chunk's rows as input of matrices, quantized when a q8 matrix asks for it.
 pub(crate) struct Input<'s> {
     x: &'s [f32],
-    q: &'s mut [i8],
-    scales: &'s mut [f32],
-    quantized: bool,
+    prepared: Prepared<'s>,
+    /// The layout that the quantized form is for.
+    layout: Option<Layout>,
 }
 
 impl<'s> Input<'s> {
-    /// `q` and `scales` are work space for the quantized form.
-    pub(crate) fn new(x: &'s [f32], q: &'s mut [i8], scales: &'s mut [f32]) -> Self {
-        Self { x, q, scales, quantized: false }
+    /// `work` is space for the quantized form.
+    pub(crate) fn new(x: &'s [f32], work: &'s mut Prepared) -> Self {
+        let Prepared { values, scales, sums } = work;
+        Self { x, prepared: Prepared { values, scales, sums }, layout: None }
     }
 
     /// `out` (T x rows) = each row of the input times the transposed matrix, plus the bias.
-    pub(crate) fn times(
-        &mut self,
-        kernels: &Kernels,
-        matrix: &Matrix,
-        bias: Option<&[f32]>,
-        out: &mut [f32],
-    ) {
+    pub(crate) fn times(&mut self, compute: Compute, matrix: &Matrix, bias: Option<&[f32]>, out: &mut [f32]) {
+        let Compute { kernels, team } = compute;
+        let x = self.x;
+        let work = Workspace { floats: &mut [], bytes: &mut [] };
         match matrix {
-            Matrix::F32 { cols, values } => (kernels.matmul_f32)(values, *cols, self.x, out),
-            Matrix::F16 { cols, values } => (kernels.matmul_f16)(values, *cols, self.x, out),
+            Matrix::F32 { cols, values } => {
+                share(team, out, values.len() / cols, 1, work, |rows, out, _| {
+                    (kernels.matmul_f32)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
+                });
+            }
+            Matrix::F16 { cols, values } => {
+                share(team, out, values.len() / cols, 1, work, |rows, out, _| {
+                    (kernels.matmul_f16)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
+                });
+            }
             Matrix::Q8 { cols, matrix } => {
-                let values = self.x.len() / cols * matrix.stride;
-                let (q, scales) = (&mut self.q[..values], &mut self.scales[..values / matrix.group]);
-                if !self.quantized {
-                    (kernels.quantize)(self.x, *cols, matrix.group, q, scales);
-                    self.quantized = true;
+                let values = x.len() / cols * matrix.stride;
+                let input = &mut Prepared {
+                    values: &mut self.prepared.values[..2 * values],
+                    scales: &mut self.prepared.scales[..values / matrix.group],
+                    sums: &mut self.prepared.sums[..values / matrix.group],
+                };
+                if self.layout != Some(matrix.layout) {
+                    (kernels.prepare)(x, *cols, matrix.group, matrix.layout, input);
+                    self.layout = Some(matrix.layout);
                 }
-                (kernels.matmul_q8)(matrix, q, scales, out);
+                let input = &*input;
+                share(team, out, matrix.rows, matrix.unit(), work, |rows, out, _| {
+                    (kernels.matmul_q8)(&matrix.part(rows), input, out);
+                });
             }
         }
         add_bias(bias, out);
@@ -121,48 +142,69 @@ pub(crate) fn rotate(config: &Config, x: &mut [f32], width: usize, cos: &[f32], 
     }
 }
 
-/// Causal attention of one token at `position` (its own key and value are in the cache already): `out`
-/// (heads*head_dim) = for each head the mean of the values, weighted by softmax(query . key / sqrt(head_dim)).
-/// `query` (heads*head_dim) is scaled in place; `scores` (at least position + 1) and `quantized`
-/// (head_dim rounded up to whole words) are work space.
+/// Causal attention of a chunk's tokens, the first at position `start` (their own keys and values are in the
+/// cache already): `out` (T x heads*head_dim) = for each head the mean of the values at the token's and all
+/// earlier positions, weighted by softmax(query . key / sqrt(head_dim)). `query` (T x heads*head_dim) is scaled
+/// in place; each member of the team needs `context` floats and a quantized query as work space.
 pub(crate) fn attend(
     config: &Config,
-    kernels: &Kernels,
+    compute: Compute,
     cache: &Cache,
     layer: usize,
-    position: usize,
+    start: usize,
     query: &mut [f32],
+    work: Workspace,
+    out: &mut [f32],
+) {
+    let head_dim = config.head_dim as usize;
+    let width = config.query_size() as usize;
+    let scale = 1.0 / math::sqrt(head_dim as f32);
+    query.iter_mut().for_each(|q| *q *= scale);
+    let query = &*query;
+    share(compute.team, out, width, head_dim, work, |own, out, work| {
+        for (token, query) in query.chunks_exact(width).enumerate() {
+            let scores = &mut work.floats[..start + token + 1];
+            let heads =
+                query[own.clone()].chunks_exact(head_dim).zip(out.token(token).chunks_exact_mut(head_dim));
+            for (head, (query, out)) in (own.start / head_dim..).zip(heads) {
+                let kv_head = head / (config.heads / config.kv_heads) as usize;
+                let keys = cache.keys(layer, kv_head, scores.len());
+                let values = cache.values(layer, kv_head, scores.len());
+                attend_head(compute.kernels, query, keys, values, scores, work.bytes, out);
+            }
+        }
+    });
+}
+
+/// Attention of one query (head_dim) over P positions: `out` (head_dim). `scores` (P) and `quantized` (head_dim
+/// rounded up to whole words) are work space.
+fn attend_head(
+    kernels: &Kernels,
+    query: &[f32],
+    keys: Run,
+    values: Run,
     scores: &mut [f32],
     quantized: &mut [i8],
     out: &mut [f32],
 ) {
-    let head_dim = config.head_dim as usize;
-    let heads_per_kv = (config.heads / config.kv_heads) as usize;
-    let scores = &mut scores[..position + 1];
-    let scale = 1.0 / math::sqrt(head_dim as f32);
-    query.iter_mut().for_each(|q| *q *= scale);
-    for (head, (query, out)) in query.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
-        let kv_head = head / heads_per_kv;
-        match cache.keys(layer, kv_head, scores.len()) {
-            Run::Q8 { values, scales, stride } => {
-                let mut query_scale = [0.0];
-                (kernels.quantize)(query, head_dim, stride, quantized, &mut query_scale);
-                (kernels.score_q8)(quantized, query_scale[0], values, scales, scores);
-            }
-            Run::F16(keys) => (kernels.score_f16)(query, keys, scores),
-            Run::F32(keys) => (kernels.score_f32)(query, keys, scores),
+    match keys {
+        Run::Q8(keys) => {
+            let quantized = &mut quantized[..keys.stride];
+            let scale = (kernels.quantize)(query, quantized);
+            (kernels.score_q8)(quantized, scale, &keys, scores);
         }
-        let most = scores.iter().fold(f32::NEG_INFINITY, |most, &s| if s > most { s } else { most });
-        scores.iter_mut().for_each(|s| *s = math::exp(*s - most));
-        out.fill(0.0);
-        match cache.values(layer, kv_head, scores.len()) {
-            Run::Q8 { values, scales, stride } => (kernels.mix_q8)(scores, values, scales, stride, out),
-            Run::F16(values) => (kernels.mix_f16)(scores, values, out),
-            Run::F32(values) => (kernels.mix_f32)(scores, values, out),
-        }
-        let inverse = 1.0 / (kernels.sum)(scores);
-        out.iter_mut().for_each(|out| *out *= inverse);
+        Run::F16(keys) => (kernels.score_f16)(query, keys, scores),
+        Run::F32(keys) => (kernels.score_f32)(query, keys, scores),
     }
+    let total = (kernels.softmax)(scores);
+    out.fill(0.0);
+    match values {
+        Run::Q8(values) => (kernels.mix_q8)(scores, &values, out),
+        Run::F16(values) => (kernels.mix_f16)(scores, values, out),
+        Run::F32(values) => (kernels.mix_f32)(scores, values, out),
+    }
+    let inverse = 1.0 / total;
+    out.iter_mut().for_each(|out| *out *= inverse);
 }
 
 /// Applies the non-linearity to each element.

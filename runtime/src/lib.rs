@@ -16,6 +16,7 @@
 //! | `forward` | the transformer, start to end, as one readable story |
 //! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
 //! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
+//! | [`team`](Team) | several cores at one piece of work |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
@@ -36,7 +37,7 @@
 //!     let image = Image::new(model)?;
 //!     let limits = *image.limits();
 //!     assert!(arena.len() >= Plan::new(image.config(), &limits)?.arena_bytes);
-//!     let mut engine = Engine::new(&image, limits, arena, Kernels::default())?;
+//!     let mut engine = Engine::new(&image, limits, arena, Kernels::detect())?;
 //!     engine.prompt(prompt, Special::AsText)?;
 //!     let mut generator = Generator::new(&mut engine, Sampler::new(SamplerConfig::greedy(), 0), 64);
 //!     let mut tokens = 0;
@@ -50,7 +51,7 @@
 #![deny(unsafe_code)]
 #![forbid(unused_unsafe)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod arena;
@@ -65,6 +66,9 @@ mod layers;
 mod math;
 mod plan;
 mod sampler;
+mod team;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
 mod weights;
 
@@ -73,7 +77,10 @@ pub use generate::{Generator, StopReason};
 pub use hash::LogitsHash;
 pub use image::{Image, ImageError};
 pub use kernels::Kernels;
+#[cfg(feature = "battery")]
+pub use kernels::{BATTERY_BYTES, Mismatch, battery};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;
+pub use team::{Solo, Team};
 pub use tokenizer::{Special, StreamDecoder, Tokenizer};

@@ -51,13 +51,13 @@ pub(crate) struct Sizes {
     pub ffn: usize,
     /// T x dims/2, `f32`: cosines of the rotary angles, and as many sines.
     pub rotary: usize,
-    /// context, `f32`: attention scores of one head.
+    /// members x context, `f32`: attention scores of one head.
     pub scores: usize,
-    /// T x the widest padded row, `i8`: quantized input of a matrix; 0 without q8.
+    /// T x twice the widest padded row, `i8`: quantized input of a matrix; 0 without q8.
     pub quantized: usize,
-    /// T x its groups, `f32`.
-    pub quantized_scales: usize,
-    /// head_dim rounded up, `i8`: a quantized query.
+    /// T x its groups, `f32` and again `i32`: their scales and sums.
+    pub quantized_groups: usize,
+    /// members x head_dim rounded up, `i8`: a quantized query.
     pub quantized_query: usize,
     /// Components of a head as the q8 cache stores it, rounded up to whole words.
     pub head_stride: usize,
@@ -128,11 +128,19 @@ const fn max(a: usize, b: usize) -> usize {
 }
 
 impl Plan {
-    /// Computes the plan.
+    /// Computes the plan for one core.
     ///
     /// # Errors
     /// An impossible configuration or limit, by field and range.
     pub const fn new(config: &Config, limits: &Limits) -> Result<Self, PlanError> {
+        Self::for_team(config, limits, 1)
+    }
+
+    /// Computes the plan for a team of so many cores.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub const fn for_team(config: &Config, limits: &Limits, members: usize) -> Result<Self, PlanError> {
         if let Err(error) = config.validate() {
             return Err(PlanError::Config(error));
         }
@@ -147,13 +155,17 @@ impl Plan {
         in_range!(context, config.max_positions);
         in_range!(prefill_chunk, 256);
         in_range!(prompt_bytes, 1 << 24);
-        match Self::compute(config, limits) {
+        const MOST: usize = 256;
+        if members < 1 || members > MOST {
+            return Err(PlanError::Limit { field: "team size", found: members, least: 1, most: MOST });
+        }
+        match Self::compute(config, limits, members) {
             Some(plan) => Ok(plan),
             None => Err(PlanError::TooLarge),
         }
     }
 
-    const fn compute(config: &Config, limits: &Limits) -> Option<Self> {
+    const fn compute(config: &Config, limits: &Limits, members: usize) -> Option<Self> {
         const F32: usize = size_of::<f32>();
         let tokens = limits.prefill_chunk as usize;
         let context = limits.context as usize;
@@ -168,6 +180,7 @@ impl Plan {
         let Some(cached_heads) = product(config.layers as usize, config.kv_heads as usize, context) else {
             return None;
         };
+        let Some(scores) = context.checked_mul(members) else { return None };
         // A chunk has at most 256 tokens and a row at most 2^18 values: these products fit 32 bits.
         let sizes = Sizes {
             hidden: tokens * config.hidden_size as usize,
@@ -175,10 +188,10 @@ impl Plan {
             kv: tokens * config.kv_size() as usize,
             ffn: tokens * config.ffn_size as usize,
             rotary: tokens * (config.rotary_dims() / 2) as usize,
-            scores: context,
-            quantized: tokens * padded,
-            quantized_scales: tokens * groups,
-            quantized_query: head_stride,
+            scores,
+            quantized: tokens * 2 * padded,
+            quantized_groups: tokens * groups,
+            quantized_query: head_stride * members,
             head_stride,
             cached_heads,
         };
@@ -195,7 +208,8 @@ impl Plan {
             .and(Some(sizes.rotary), F32) // sines
             .and(Some(sizes.scores), F32)
             .and(Some(sizes.quantized), 1)
-            .and(Some(sizes.quantized_scales), F32)
+            .and(Some(sizes.quantized_groups), F32)
+            .and(Some(sizes.quantized_groups), size_of::<i32>())
             .and(Some(sizes.quantized_query), 1);
         let cache = match limits.kv {
             KvType::Q8 => {

@@ -31,7 +31,8 @@ impl<'m> Matrix<'m> {
             Element::Q8 { group } => {
                 let (values, scales) = (typed(tensor.values)?, typed(tensor.scales)?);
                 let stride = tensor.element.padded_cols(tensor.cols) as usize;
-                Self::Q8 { cols, matrix: Q8 { values, scales, group: group.into(), stride } }
+                let (rows, layout) = (tensor.rows as usize, tensor.layout);
+                Self::Q8 { cols, matrix: Q8 { values, scales, rows, group: group.into(), stride, layout } }
             }
         })
     }
@@ -47,15 +48,15 @@ impl<'m> Matrix<'m> {
                 let row = values.chunks_exact(cols).nth(row).unwrap_or_default();
                 out.iter_mut().zip(row).for_each(|(out, value)| *out = value.to_f32());
             }
-            Self::Q8 { matrix: Q8 { values, scales, group, stride }, .. } => {
-                let row_values = values.chunks_exact(stride).nth(row).unwrap_or_default();
-                let row_scales = scales.chunks_exact(stride / group).nth(row).unwrap_or_default();
-                let groups = out.chunks_mut(group).zip(row_values.chunks_exact(group)).zip(row_scales);
-                for ((out, values), scale) in groups {
-                    let scale = scale.to_f32();
-                    out.iter_mut().zip(values).for_each(|(out, value)| *out = f32::from(*value) * scale);
+            Self::Q8 { matrix: Q8 { values, scales, rows, group, stride, layout }, .. } if row < rows => {
+                let bias = layout.bias();
+                for (col, out) in out.iter_mut().enumerate() {
+                    let value = values[layout.value_at(stride, row, col)] ^ bias[col % bias.len()] as i8;
+                    let scale = scales[layout.scale_at(stride / group, row, col / group)];
+                    *out = f32::from(value) * scale.to_f32();
                 }
             }
+            Self::Q8 { .. } => {}
         }
     }
 }

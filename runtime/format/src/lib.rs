@@ -55,7 +55,7 @@
 //! | 0 | 2 | [`Role`] |
 //! | 2 | 2 | layer, or `FFFF` for a tensor outside the layers |
 //! | 4 | 1 | element type: 0 `f32`, 1 `f16`, 2 `q8` |
-//! | 5 | 1 | layout of the values: 0, rows one after the other |
+//! | 5 | 1 | [`Layout`]: 0 rows, 1 interleaved, 2 interleaved and biased; other than 0 for `q8` only |
 //! | 6 | 2 | group: inputs that share a scale; 0 when there are no scales |
 //! | 8 | 4 | rows (outputs) |
 //! | 12 | 4 | columns (inputs) |
@@ -70,8 +70,8 @@
 //! ## Values
 //!
 //! `f32` and `f16`: IEEE 754, rows one after the other, no padding. `q8`: signed bytes in -127..=127; each row
-//! is padded with zeros to a multiple of the group; scales are `f16`, one for each row and group, row by row.
-//! The weight is value x scale.
+//! is padded with zeros to a multiple of the group; scales are `f16`, one for each row and group. The weight is
+//! value x scale. Values and scales are arranged in the tensor's [`Layout`]; every reader knows every layout.
 //!
 //! The alignment of 64 bytes serves the widest load of any target and is one cache line on the larger ones.
 //!
@@ -101,7 +101,7 @@ pub use container::{
     VERSION_MAJOR, VERSION_MINOR, kind,
 };
 pub use error::{ConfigError, FormatError};
-pub use tensor::{Element, Role, TENSOR_BYTES, Tensor, TensorSpec};
+pub use tensor::{BLOCK_ROWS, Element, Layout, Role, TENSOR_BYTES, Tensor, TensorSpec, WORD};
 pub use writer::{Sink, WriteError, Writer};
 
 #[cfg(test)]

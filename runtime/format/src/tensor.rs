@@ -276,7 +276,7 @@ impl Element {
         }
     }
 
-    /// Bytes of the values of `rows` x `cols`.
+    /// Bytes of the values of `rows` (as stored) x `cols`.
     pub const fn value_bytes(self, rows: u32, cols: u32) -> u64 {
         let size = match self {
             Self::F32 => 4,
@@ -286,11 +286,116 @@ impl Element {
         rows as u64 * self.padded_cols(cols) as u64 * size
     }
 
-    /// Bytes of the scales of `rows` x `cols`.
+    /// Bytes of the scales of `rows` (as stored) x `cols`.
     pub const fn scale_bytes(self, rows: u32, cols: u32) -> u64 {
         match self {
             Self::Q8 { group } => rows as u64 * cols.div_ceil(group as u32) as u64 * 2,
             Self::F32 | Self::F16 => 0,
+        }
+    }
+}
+
+/// How the bytes of a q8 tensor are arranged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// Rows one after the other.
+    #[default]
+    Rows,
+    /// Blocks of [`BLOCK_ROWS`] rows, interleaved by words of [`WORD`] columns: the first word of each of the
+    /// four rows, then the second word of each, and so on. The last block is padded with rows of zeros. Scales
+    /// likewise: block by block, group by group, one for each of the four rows.
+    ///
+    /// One vector load brings the same columns of four rows (`sdot` by lane, VNNI with a broadcast), one
+    /// deinterleaving load brings 16 columns of each of four rows (Helium), one `LDM` brings a word of each.
+    Interleaved,
+    /// As `Interleaved`, with bytes at even columns biased: XORed with `80`, so that they are the value + 128.
+    /// What DSP cores need to multiply a word by two instructions without taking it apart.
+    InterleavedBiased,
+}
+
+/// Rows of a block of the interleaved layouts.
+pub const BLOCK_ROWS: usize = 4;
+/// Columns of a word of the interleaved layouts.
+pub const WORD: usize = 4;
+
+impl Layout {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Rows => 0,
+            Self::Interleaved => 1,
+            Self::InterleavedBiased => 2,
+        }
+    }
+
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Rows),
+            1 => Some(Self::Interleaved),
+            2 => Some(Self::InterleavedBiased),
+            _ => None,
+        }
+    }
+
+    /// Rows as stored, padding included.
+    pub const fn padded_rows(self, rows: u32) -> u32 {
+        match self {
+            Self::Rows => rows,
+            Self::Interleaved | Self::InterleavedBiased => rows.next_multiple_of(BLOCK_ROWS as u32),
+        }
+    }
+
+    /// What each byte of a word is XORed with.
+    pub const fn bias(self) -> [u8; WORD] {
+        match self {
+            Self::Rows | Self::Interleaved => [0; WORD],
+            Self::InterleavedBiased => [0x80, 0, 0x80, 0],
+        }
+    }
+
+    /// Where the value of a row and column lies, for rows of `stride` columns.
+    pub const fn value_at(self, stride: usize, row: usize, col: usize) -> usize {
+        match self {
+            Self::Rows => row * stride + col,
+            Self::Interleaved | Self::InterleavedBiased => {
+                let (block, lane) = (row / BLOCK_ROWS, row % BLOCK_ROWS);
+                (block * stride + col / WORD * WORD) * BLOCK_ROWS + lane * WORD + col % WORD
+            }
+        }
+    }
+
+    /// Where the scale of a row and group lies, for rows of `groups` groups.
+    pub const fn scale_at(self, groups: usize, row: usize, group: usize) -> usize {
+        match self {
+            Self::Rows => row * groups + group,
+            Self::Interleaved | Self::InterleavedBiased => {
+                (row / BLOCK_ROWS * groups + group) * BLOCK_ROWS + row % BLOCK_ROWS
+            }
+        }
+    }
+
+    /// Arranges `values` (rows x stride) and `scales` (rows x groups), given row by row, into `values_out` and
+    /// `scales_out`, which are of the padded size.
+    pub fn arrange<S: Copy + Default>(
+        self,
+        rows: usize,
+        values: &[i8],
+        scales: &[S],
+        values_out: &mut [u8],
+        scales_out: &mut [S],
+    ) {
+        let (stride, groups) = (values.len() / rows, scales.len() / rows);
+        let bias = self.bias();
+        for (row, values) in (0..self.padded_rows(rows as u32) as usize)
+            .zip(values.chunks_exact(stride).map(Some).chain(core::iter::repeat(None)))
+        {
+            for col in 0..stride {
+                let value = values.map_or(0, |values| values[col]);
+                values_out[self.value_at(stride, row, col)] = value as u8 ^ bias[col % WORD];
+            }
+            for group in 0..groups {
+                let scale = if row < rows { scales[row * groups + group] } else { S::default() };
+                scales_out[self.scale_at(groups, row, group)] = scale;
+            }
         }
     }
 }
@@ -304,6 +409,8 @@ pub struct TensorSpec {
     pub layer: Option<u16>,
     /// How its elements are stored.
     pub element: Element,
+    /// How they are arranged; other than by rows for q8 only.
+    pub layout: Layout,
     /// Outputs.
     pub rows: u32,
     /// Inputs.
@@ -311,6 +418,16 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
+    /// Bytes of values, padding included.
+    pub const fn value_bytes(&self) -> u64 {
+        self.element.value_bytes(self.layout.padded_rows(self.rows), self.cols)
+    }
+
+    /// Bytes of scales, padding included.
+    pub const fn scale_bytes(&self) -> u64 {
+        self.element.scale_bytes(self.layout.padded_rows(self.rows), self.cols)
+    }
+
     /// The key by which the table is sorted.
     pub(crate) fn key(&self) -> (u16, u16) {
         (self.layer.unwrap_or(NO_LAYER), self.role as u16)
@@ -320,17 +437,18 @@ impl TensorSpec {
     pub(crate) fn entry(&self, values_at: u64, scales_at: u64) -> [u8; TENSOR_BYTES] {
         let mut entry = [0; TENSOR_BYTES];
         let (layer, role) = self.key();
-        let Self { element, rows, cols, .. } = *self;
+        let Self { element, layout, rows, cols, .. } = *self;
         entry[0..2].copy_from_slice(&role.to_le_bytes());
         entry[2..4].copy_from_slice(&layer.to_le_bytes());
         entry[4] = element.number();
+        entry[5] = layout.number();
         entry[6..8].copy_from_slice(&element.group().to_le_bytes());
         entry[8..12].copy_from_slice(&rows.to_le_bytes());
         entry[12..16].copy_from_slice(&cols.to_le_bytes());
         entry[16..24].copy_from_slice(&values_at.to_le_bytes());
-        entry[24..32].copy_from_slice(&element.value_bytes(rows, cols).to_le_bytes());
+        entry[24..32].copy_from_slice(&self.value_bytes().to_le_bytes());
         entry[32..40].copy_from_slice(&scales_at.to_le_bytes());
-        entry[40..48].copy_from_slice(&element.scale_bytes(rows, cols).to_le_bytes());
+        entry[40..48].copy_from_slice(&self.scale_bytes().to_le_bytes());
         entry
     }
 }
@@ -344,9 +462,11 @@ pub struct Tensor<'a> {
     pub cols: u32,
     /// How its elements are stored.
     pub element: Element,
-    /// rows x padded columns, row by row.
+    /// How they are arranged.
+    pub layout: Layout,
+    /// rows x padded columns, in that layout.
     pub values: &'a [u8],
-    /// rows x groups of `f16`, row by row; empty unless the element type has scales.
+    /// rows x groups of `f16`, in that layout; empty unless the element type has scales.
     pub scales: &'a [u8],
 }
 
@@ -436,7 +556,10 @@ impl<'a> TensorTable<'a> {
             check("group", group.into(), config.group.into())?;
         }
         let (rows, cols) = role.shape(config);
-        check("layout", entry[5].into(), 0)?;
+        let quantized = matches!(element, Element::Q8 { .. });
+        let layout = Layout::from_number(entry[5]).filter(|&layout| quantized || layout == Layout::Rows);
+        let Some(layout) = layout else { return check("layout", entry[5].into(), 0) };
+        let stored = layout.padded_rows(rows);
         check("rows", u32_at::<8, TENSOR_BYTES>(entry).into(), rows.into())?;
         check("columns", u32_at::<12, TENSOR_BYTES>(entry).into(), cols.into())?;
         let have = self.data.len() as u64;
@@ -449,8 +572,8 @@ impl<'a> TensorTable<'a> {
         };
         let values = (u64_at::<16, TENSOR_BYTES>(entry), u64_at::<24, TENSOR_BYTES>(entry));
         let scales = (u64_at::<32, TENSOR_BYTES>(entry), u64_at::<40, TENSOR_BYTES>(entry));
-        span(values.0, values.1, ["offset of values", "bytes of values"], element.value_bytes(rows, cols))?;
-        span(scales.0, scales.1, ["offset of scales", "bytes of scales"], element.scale_bytes(rows, cols))
+        span(values.0, values.1, ["offset of values", "bytes of values"], element.value_bytes(stored, cols))?;
+        span(scales.0, scales.1, ["offset of scales", "bytes of scales"], element.scale_bytes(stored, cols))
     }
 
     fn at(&self, index: usize) -> Option<Tensor<'a>> {
@@ -460,6 +583,7 @@ impl<'a> TensorTable<'a> {
             rows: u32_at::<8, TENSOR_BYTES>(entry),
             cols: u32_at::<12, TENSOR_BYTES>(entry),
             element: Element::from_numbers(entry[4], u16_at::<6, TENSOR_BYTES>(entry))?,
+            layout: Layout::from_number(entry[5])?,
             values: span(u64_at::<16, TENSOR_BYTES>(entry), u64_at::<24, TENSOR_BYTES>(entry))?,
             scales: span(u64_at::<32, TENSOR_BYTES>(entry), u64_at::<40, TENSOR_BYTES>(entry))?,
         })

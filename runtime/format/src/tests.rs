@@ -61,7 +61,7 @@ fn specs(config: &Config) -> Vec<TensorSpec> {
     let spec = |role: Role, layer| {
         let (rows, cols) = role.shape(config);
         let element = if role.is_matrix() { Element::Q8 { group: GROUP } } else { Element::F32 };
-        TensorSpec { role, layer, element, rows, cols }
+        TensorSpec { role, layer, element, layout: Layout::Rows, rows, cols }
     };
     let needed =
         |in_layers| Role::ALL.into_iter().filter(move |r| r.in_layers() == in_layers && r.is_needed(config));
@@ -201,7 +201,8 @@ fn fields_behind_valid_checksums_are_checked_and_named() {
         PackedFile::parse(&file).map(|_| ()).unwrap_err().to_string()
     };
     let tens = offset_of(&tiny(), kind::TENSORS);
-    let cases: &[(&dyn Fn(&mut Vec<u8>), &str)] = &[
+    type Case<'c> = (&'c dyn Fn(&mut Vec<u8>), &'static str);
+    let cases: &[Case] = &[
         (&|f| f[0] = b'x', "not a packed file"),
         (&|f| f[8] = 9, "version 9"),
         (&|f| f[HEADER_BYTES + 8] = 1, "META: offset"),
@@ -221,6 +222,7 @@ fn fields_behind_valid_checksums_are_checked_and_named() {
         (&|f| f[tens + TENSOR_BYTES + 4] = 7, "tensor 1: group of the element type"),
         (&|f| f[tens + 4] = 1, "tensor 0: element type is 1"),
         (&|f| f[tens + 5] = 1, "tensor 0: layout is 1"),
+        (&|f| f[tens + TENSOR_BYTES + 5] = 3, "tensor 1: layout is 3"),
         (&|f| f[tens + TENSOR_BYTES + 6] = 12, "tensor 1: group is 12, expected 8"),
         (&|f| f[tens + 8] = 3, "tensor 0: rows is 3, expected 1"),
         (&|f| f[tens + 12] = 3, "tensor 0: columns is 3, expected 6"),
@@ -247,7 +249,14 @@ fn a_tensor_too_few_or_too_many_is_named() {
     assert!(matches!(error(&one_layer), FormatError::Tensor { field: "layer", .. }));
     let mut more = specs.clone();
     let (rows, cols) = Role::PositionEmbedding.shape(&config());
-    let extra = TensorSpec { role: Role::PositionEmbedding, layer: None, element: Element::F32, rows, cols };
+    let extra = TensorSpec {
+        role: Role::PositionEmbedding,
+        layer: None,
+        element: Element::F32,
+        layout: Layout::Rows,
+        rows,
+        cols,
+    };
     more.push(extra);
     more.sort_by_key(|s| (s.layer.unwrap_or(u16::MAX), s.role));
     assert_eq!(error(&more), FormatError::UnexpectedTensor { role: "position_embedding" });
@@ -255,7 +264,8 @@ fn a_tensor_too_few_or_too_many_is_named() {
 
 #[test]
 fn impossible_configurations_are_named() {
-    let cases: [(&str, fn(&mut Meta)); 9] = [
+    type Case = (&'static str, fn(&mut Meta));
+    let cases: &[Case] = &[
         ("vocab_size is 0", |m| m.config.vocab_size = 0),
         ("heads modulo kv_heads", |m| (m.config.heads, m.config.kv_heads) = (3, 2)),
         ("rotary dims is 6", |m| m.config.position = Position::Rotary { dims: 6, pairing: Pairing::Half }),
@@ -266,7 +276,7 @@ fn impossible_configurations_are_named() {
         ("add_bos without bos", |m| m.bos = None),
         ("end token is 9", |m| m.end_tokens[0] = 9),
     ];
-    for (expected, change) in cases {
+    for &(expected, change) in cases {
         let mut meta = meta();
         change(&mut meta);
         let text = PackedFile::parse(&pack(&meta, &specs(&config()))).map(|_| ()).unwrap_err().to_string();

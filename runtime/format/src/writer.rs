@@ -128,8 +128,8 @@ impl<'s, S: Sink> Writer<'s, S> {
         let (mut digest, mut at, mut data_end) = (CRC.digest(), table.offset, 0u64);
         for spec in specs {
             let values_at = data_end;
-            let scales_at = next(values_at, spec.element.value_bytes(spec.rows, spec.cols))?;
-            data_end = next(scales_at, spec.element.scale_bytes(spec.rows, spec.cols))?;
+            let scales_at = next(values_at, spec.value_bytes())?;
+            data_end = next(scales_at, spec.scale_bytes())?;
             let entry = spec.entry(values_at, scales_at);
             digest.update(&entry);
             sink.write_at(at, &entry).map_err(WriteError::Sink)?;
@@ -149,10 +149,7 @@ impl<'s, S: Sink> Writer<'s, S> {
         let Some(spec) = self.specs.get(index) else {
             return Err(WriteError::TensorCount { need: self.specs.len(), have: index + 1 });
         };
-        let needs = [
-            (values, spec.element.value_bytes(spec.rows, spec.cols)),
-            (scales, spec.element.scale_bytes(spec.rows, spec.cols)),
-        ];
+        let needs = [(values, spec.value_bytes()), (scales, spec.scale_bytes())];
         for (bytes, need) in needs {
             let have = bytes.len() as u64;
             if have != need {

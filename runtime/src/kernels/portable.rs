@@ -5,17 +5,23 @@
 
 use half::f16;
 
-use super::{Kernels, Q8};
+use sprat_format::{BLOCK_ROWS, Layout, WORD};
+
+use super::{Kernels, MIX_BLOCK, Prepared, Q8, Q8Heads};
+use crate::math;
+use crate::team::Tile;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
-    quantize,
+    quantize: quantize_group,
+    prepare,
     matmul_q8,
     matmul_f16,
     matmul_f32,
     score_q8,
     score_f16,
     score_f32,
+    softmax,
     mix_q8,
     mix_f16,
     mix_f32,
@@ -36,20 +42,27 @@ const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
 /// Below this, a group is taken as zero: its scale's inverse would not be finite.
 const LEAST_AMPLITUDE: f32 = 1e-30;
 
-fn quantize(x: &[f32], cols: usize, group: usize, q: &mut [i8], scales: &mut [f32]) {
+#[inline(always)]
+pub(super) fn prepare(x: &[f32], cols: usize, group: usize, _: Layout, input: &mut Prepared) {
     let stride = cols.next_multiple_of(group);
-    let rows =
-        x.chunks_exact(cols).zip(q.chunks_exact_mut(stride)).zip(scales.chunks_exact_mut(stride / group));
-    for ((x, q), scales) in rows {
-        for ((x, q), scale) in x.chunks(group).zip(q.chunks_exact_mut(group)).zip(scales) {
+    let groups = stride / group;
+    let scales = input.scales.chunks_exact_mut(groups).zip(input.sums.chunks_exact_mut(groups));
+    for ((x, q), (scales, sums)) in
+        x.chunks_exact(cols).zip(input.values.chunks_exact_mut(2 * stride)).zip(scales)
+    {
+        let parts = x.chunks(group).zip(q.chunks_exact_mut(group));
+        for ((x, q), (scale, sum)) in parts.zip(scales.iter_mut().zip(sums)) {
             *scale = quantize_group(x, q);
+            *sum = q.iter().map(|q| i32::from(*q)).sum();
         }
     }
 }
 
 /// Quantizes one group, with zeros behind `x` up to the length of `q`, and returns its scale.
-fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
-    let amplitude = x.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
+#[inline(always)]
+pub(super) fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
+    // Magnitudes are ordered as their bits are, and integers can be compared in any order.
+    let amplitude = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
     if amplitude < LEAST_AMPLITUDE {
         q.fill(0);
         return 0.0;
@@ -64,53 +77,110 @@ fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
 }
 
 /// To the nearest integer, ties to even, for |x| < 2^22.
+#[inline(always)]
 fn round_to_i8(x: f32) -> i8 {
     (x + ROUNDER).to_bits() as i8
 }
 
-fn matmul_q8(matrix: &Q8, q: &[i8], scales: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
+    match matrix.layout {
+        Layout::Rows => matmul_q8_rows(matrix, input, out),
+        Layout::Interleaved => matmul_q8_blocks::<false>(matrix, input, out),
+        Layout::InterleavedBiased => matmul_q8_blocks::<true>(matrix, input, out),
+    }
+}
+
+#[inline(always)]
+pub(super) fn matmul_q8_rows(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;
-    let rows = matrix.values.len() / stride;
     let weight_rows = matrix.values.chunks_exact(stride).zip(matrix.scales.chunks_exact(groups));
     for (row, (weights, weight_scales)) in weight_rows.enumerate() {
-        let tokens = q.chunks_exact(stride).zip(scales.chunks_exact(groups)).zip(out.chunks_exact_mut(rows));
-        for ((q, scales), out) in tokens {
+        for (token, (q, scales)) in
+            input.values.chunks_exact(2 * stride).zip(input.scales.chunks_exact(groups)).enumerate()
+        {
             let mut acc = 0.0;
             let parts = weights.chunks_exact(group).zip(q.chunks_exact(group));
             for ((w, q), (w_scale, scale)) in parts.zip(weight_scales.iter().zip(scales)) {
                 acc += dot_i8(w, q) as f32 * (to_f32(*w_scale) * scale);
             }
-            out[row] = acc;
+            out.token(token)[row] = acc;
         }
     }
 }
 
+#[inline(always)]
+pub(super) fn matmul_q8_blocks<const BIASED: bool>(matrix: &Q8, input: &Prepared, out: &mut Tile) {
+    let Q8 { group, stride, .. } = *matrix;
+    let groups = stride / group;
+    let blocks =
+        matrix.values.chunks_exact(stride * BLOCK_ROWS).zip(matrix.scales.chunks_exact(groups * BLOCK_ROWS));
+    for (block, (weights, weight_scales)) in blocks.enumerate() {
+        for (token, (q, scales)) in
+            input.values.chunks_exact(2 * stride).zip(input.scales.chunks_exact(groups)).enumerate()
+        {
+            let mut acc = [0.0; BLOCK_ROWS];
+            let parts = weights.chunks_exact(group * BLOCK_ROWS).zip(q.chunks_exact(group));
+            for ((w, q), (w_scales, scale)) in parts.zip(weight_scales.chunks_exact(BLOCK_ROWS).zip(scales)) {
+                let sums = dot_block::<BIASED>(w, q);
+                for lane in 0..BLOCK_ROWS {
+                    acc[lane] += sums[lane] as f32 * (to_f32(w_scales[lane]) * scale);
+                }
+            }
+            // The last block may have rows of padding.
+            let out = &mut out.token(token)[block * BLOCK_ROWS..];
+            out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc);
+        }
+    }
+}
+
+/// The exact sums of the products of one group of four interleaved rows.
+#[inline(always)]
+fn dot_block<const BIASED: bool>(weights: &[i8], q: &[i8]) -> [i32; BLOCK_ROWS] {
+    let mut sums = [0; BLOCK_ROWS];
+    let (words, _) = weights.as_chunks::<{ BLOCK_ROWS * WORD }>();
+    let (q_words, _) = q.as_chunks::<WORD>();
+    for (word, q) in words.iter().zip(q_words) {
+        for lane in 0..BLOCK_ROWS {
+            for col in 0..WORD {
+                let w = word[lane * WORD + col];
+                let w = if BIASED && col % 2 == 0 { w ^ i8::MIN } else { w };
+                sums[lane] += i32::from(w) * i32::from(q[col]);
+            }
+        }
+    }
+    sums
+}
+
 /// The exact sum of the products of signed bytes.
+#[inline(always)]
 fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
-fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile) {
     matmul(matrix, cols, x, out, dot_f16);
 }
 
-fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile) {
     matmul(matrix, cols, x, out, dot);
 }
 
 #[inline(always)]
-fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut [f32], dot: impl Fn(&[W], &[f32]) -> f32) {
-    let rows = matrix.len() / cols;
+fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut Tile, dot: impl Fn(&[W], &[f32]) -> f32) {
     for (row, weights) in matrix.chunks_exact(cols).enumerate() {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(rows)) {
-            out[row] = dot(weights, x);
+        for (token, x) in x.chunks_exact(cols).enumerate() {
+            out.token(token)[row] = dot(weights, x);
         }
     }
 }
 
 /// The value of a finite half-precision number, without a branch: the exponent is moved to its place and
 /// corrected by a multiplication with 2^112, which is exact for subnormal numbers as well.
+#[inline(always)]
 fn to_f32(x: f16) -> f32 {
     const TWO_POW_112: f32 = f32::from_bits((127 + 112) << 23);
     let bits = u32::from(x.to_bits());
@@ -118,15 +188,18 @@ fn to_f32(x: f16) -> f32 {
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes(a, b, |&a, &b| a * b)
 }
 
-fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
     lanes(a, b, |&a, &b| to_f32(a) * b)
 }
 
-fn sum(a: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn sum(a: &[f32]) -> f32 {
     lanes(a, a, |&a, _| a)
 }
 
@@ -148,34 +221,73 @@ fn lanes<A, B>(a: &[A], b: &[B], term: impl Fn(&A, &B) -> f32) -> f32 {
     ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 }
 
-fn score_q8(query: &[i8], query_scale: f32, keys: &[i8], key_scales: &[f16], out: &mut [f32]) {
-    for ((out, key), scale) in out.iter_mut().zip(keys.chunks_exact(query.len())).zip(key_scales) {
+#[inline(always)]
+pub(super) fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
+    for ((out, key), scale) in out.iter_mut().zip(keys.values.chunks_exact(keys.stride)).zip(keys.scales) {
         *out = dot_i8(key, query) as f32 * (to_f32(*scale) * query_scale);
     }
 }
 
-fn score_f16(query: &[f32], keys: &[f16], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn score_f16(query: &[f32], keys: &[f16], out: &mut [f32]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len())) {
         *out = dot_f16(key, query);
     }
 }
 
-fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len())) {
         *out = dot(key, query);
     }
 }
 
-fn mix_q8(weights: &[f32], values: &[i8], value_scales: &[f16], stride: usize, out: &mut [f32]) {
-    for ((weight, value), scale) in weights.iter().zip(values.chunks_exact(stride)).zip(value_scales) {
-        let weight = weight * to_f32(*scale);
-        for (out, value) in out.iter_mut().zip(value) {
-            *out += weight * f32::from(*value);
+#[inline(always)]
+pub(super) fn softmax(scores: &mut [f32]) -> f32 {
+    // Floats are ordered as these integers are, which can be compared in any order.
+    let key = |bits: u32| bits as i32 ^ ((bits as i32 >> 31) as u32 >> 1) as i32;
+    let most = scores.iter().map(|score| key(score.to_bits())).max().unwrap_or(0);
+    let most = f32::from_bits(key(most as u32) as u32);
+    scores.iter_mut().for_each(|score| *score = math::exp(*score - most));
+    sum(scores)
+}
+
+#[inline(always)]
+pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
+    let stride = values.stride;
+    let runs = values.values.chunks(MIX_BLOCK * stride).zip(values.scales.chunks(MIX_BLOCK));
+    for (weights, (values, scales)) in weights.chunks_mut(MIX_BLOCK).zip(runs) {
+        let unit = mix_weights(weights, scales);
+        for (part, out) in out.chunks_mut(LANES).enumerate() {
+            let mut sums = [0i32; LANES];
+            for (weight, value) in weights.iter().zip(values.chunks_exact(stride)) {
+                let weight = *weight as i32;
+                for (sum, v) in sums.iter_mut().zip(&value[part * LANES..]) {
+                    *sum += weight * i32::from(*v);
+                }
+            }
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum as f32 * unit);
         }
     }
 }
 
-fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
+/// Multiplies a run's weights by their positions' scales, rounds them to integers of 0..=32767 of the largest,
+/// and returns what one of these stands for.
+#[inline(always)]
+fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
+    const MOST: f32 = 32767.0;
+    let mut largest = 0.0;
+    for (weight, scale) in weights.iter_mut().zip(scales) {
+        *weight *= to_f32(*scale);
+        largest = if *weight > largest { *weight } else { largest };
+    }
+    let inverse = if largest < LEAST_AMPLITUDE { 0.0 } else { MOST / largest };
+    weights.iter_mut().for_each(|weight| *weight = (*weight * inverse + ROUNDER) - ROUNDER);
+    largest / MOST
+}
+
+#[inline(always)]
+pub(super) fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
     for (weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
         for (out, value) in out.iter_mut().zip(value) {
             *out += weight * to_f32(*value);
@@ -183,7 +295,8 @@ fn mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]) {
     }
 }
 
-fn mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]) {
+#[inline(always)]
+pub(super) fn mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]) {
     for (weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
         for (out, value) in out.iter_mut().zip(value) {
             *out += weight * value;
@@ -238,6 +351,38 @@ mod tests {
         assert_eq!(quantize_group(&[1e-38; 5], &mut q), 0.0);
     }
 
+    #[test]
+    fn mixing_in_integers_comes_close_to_mixing_in_floats() {
+        for positions in [1, 3, 511, 512, 513, 1500] {
+            let stride = 8;
+            let values: Vec<i8> = (0..positions * stride)
+                .map(|i| ((i * 37 + i / 7) % 255) as u8 as i8)
+                .map(|v| v.max(-127))
+                .collect();
+            let scales: Vec<f16> =
+                (0..positions).map(|i| f16::from_f32(0.01 + (i % 13) as f32 * 0.001)).collect();
+            let mut weights: Vec<f32> = (0..positions).map(|i| math::exp(-((i % 29) as f32) * 0.3)).collect();
+            let mut expected = [0.0f64; 7];
+            for (i, weight) in weights.iter().enumerate() {
+                for (c, expected) in expected.iter_mut().enumerate() {
+                    *expected += f64::from(*weight) * scales[i].to_f64() * f64::from(values[i * stride + c]);
+                }
+            }
+            let norm: f64 = weights.iter().map(|w| f64::from(*w) * 127.0 * 0.02).sum();
+            let mut out = [0.0; 7];
+            mix_q8(&mut weights, &Q8Heads { values: &values, scales: &scales, stride }, &mut out);
+            for (out, expected) in out.iter().zip(expected) {
+                assert!((f64::from(*out) - expected).abs() < norm * 1e-4, "{positions}: {out} {expected}");
+            }
+        }
+        // The largest possible sum of a block does not overflow.
+        let (mut weights, values, scales) =
+            ([1.0; MIX_BLOCK], [-127i8; MIX_BLOCK * 4], [f16::ONE; MIX_BLOCK]);
+        let mut out = [0.0; 4];
+        mix_q8(&mut weights, &Q8Heads { values: &values, scales: &scales, stride: 4 }, &mut out);
+        assert_eq!(out, [-127.0 * MIX_BLOCK as f32; 4]);
+    }
+
     proptest! {
         #[test]
         fn quantizing_errs_by_at_most_half_a_step(
@@ -245,13 +390,15 @@ mod tests {
             group in (1usize..9).prop_map(|n| 4 * n),
         ) {
             let stride = x.len().next_multiple_of(group);
-            let (mut q, mut scales) = (vec![99i8; stride], vec![0.0; stride / group]);
-            quantize(&x, x.len(), group, &mut q, &mut scales);
+            let (mut q, mut scales, mut sums) = (vec![99i8; 2 * stride], vec![0.0; stride / group], vec![0; stride / group]);
+            let mut input = Prepared { values: &mut q, scales: &mut scales, sums: &mut sums };
+            prepare(&x, x.len(), group, Layout::Rows, &mut input);
             for (i, x) in x.iter().enumerate() {
                 let scale = scales[i / group];
                 prop_assert!((f32::from(q[i]) * scale - x).abs() <= scale * 0.5001);
             }
-            prop_assert!(q[x.len()..].iter().all(|&q| q == 0));
+            prop_assert!(q[x.len()..stride].iter().all(|&q| q == 0));
+            prop_assert_eq!(sums.iter().sum::<i32>(), q[..stride].iter().map(|q| i32::from(*q)).sum::<i32>());
         }
 
         #[test]
@@ -269,16 +416,35 @@ mod tests {
             let scales: Vec<f16> =
                 (0..rows * stride / group).map(|_| f16::from_f32(random() as f32 / 4e9)).collect();
             let x: Vec<f32> = (0..tokens * cols).map(|_| random() as f32 / 1e9 - 1.0).collect();
-            let (mut q, mut q_scales) = (vec![0; tokens * stride], vec![0.0; tokens * stride / group]);
-            quantize(&x, cols, group, &mut q, &mut q_scales);
-            let matrix = Q8 { values: &values, scales: &scales, group, stride };
+            let groups = stride / group;
+            let (mut q, mut q_scales) = (vec![0; tokens * 2 * stride], vec![0.0; tokens * groups]);
+            let mut sums = vec![0; tokens * groups];
+            let mut input = Prepared { values: &mut q, scales: &mut q_scales, sums: &mut sums };
+            prepare(&x, cols, group, Layout::Rows, &mut input);
+            let matrix = Q8 { values: &values, scales: &scales, rows, group, stride, layout: Layout::Rows };
             let mut together = vec![0.0; tokens * rows];
-            matmul_q8(&matrix, &q, &q_scales, &mut together);
+            matmul_q8(&matrix, &input, &mut Tile::new(&mut together, rows));
             for token in 0..tokens {
                 let mut alone = vec![0.0; rows];
-                let scales = &q_scales[token * stride / group..][..stride / group];
-                matmul_q8(&matrix, &q[token * stride..][..stride], scales, &mut alone);
+                let input = Prepared {
+                    values: &mut input.values[2 * token * stride..][..2 * stride],
+                    scales: &mut input.scales[token * groups..][..groups],
+                    sums: &mut input.sums[token * groups..][..groups],
+                };
+                matmul_q8(&matrix, &input, &mut Tile::new(&mut alone, rows));
                 prop_assert_eq!(&together[token * rows..][..rows], &alone[..]);
+            }
+            // Every layout of the same matrix gives the same bits.
+            for layout in [Layout::Interleaved, Layout::InterleavedBiased] {
+                let padded = layout.padded_rows(rows as u32) as usize;
+                let mut bytes = vec![0; padded * stride];
+                let mut arranged_scales = vec![f16::ZERO; padded * stride / group];
+                layout.arrange(rows, &values, &scales, &mut bytes, &mut arranged_scales);
+                let values: Vec<i8> = bytes.iter().map(|&b| b as i8).collect();
+                let matrix = Q8 { values: &values, scales: &arranged_scales, layout, ..matrix };
+                let mut arranged = vec![0.0; tokens * rows];
+                matmul_q8(&matrix, &input, &mut Tile::new(&mut arranged, rows));
+                prop_assert_eq!(&arranged, &together);
             }
         }
     }
