@@ -1,1 +1,298 @@
-//! T.
+//! Tests of the tokenizer on small vocabularies made here; `tests/e2e` compares real ones with references.
+
+mod fixture;
+
+use std::string::String;
+use std::time::{Duration, Instant};
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+use sprat_format::tokenizer::{AddedFlags, PreTokenizer, Settings, TokenizerTables};
+
+use self::fixture::{
+    BYTE_LEVEL, SENTENCE_PIECE, byte_level, decode, encode, naive_merges, pieces, sentence_piece,
+};
+use super::{EncodeError, Special, StreamDecoder, Tokenizer, scratch_words};
+
+fn settings(pre_tokenizer: PreTokenizer) -> Settings {
+    Settings { pre_tokenizer, ..BYTE_LEVEL }
+}
+
+#[test]
+fn gpt2_pieces() {
+    let gpt2 = settings(PreTokenizer::Gpt2);
+    let cut = |text| pieces(gpt2, text);
+    assert_eq!(cut("Hello  world 42!?"), ["Hello", " ", " world", " 42", "!?"]);
+    assert_eq!(cut("it's we'll 'Re've"), ["it", "'s", " we", "'ll", " '", "Re", "'ve"]);
+    assert_eq!(cut("\n\n\tx  "), ["\n\n", "\t", "x", "  "]);
+    assert_eq!(cut("a \u{3000}é٣"), ["a", " ", "\u{3000}", "é", "٣"]);
+    assert_eq!(cut("'"), ["'"]);
+    assert_eq!(cut(" 's"), [" '", "s"]);
+    let digits = Settings { individual_digits: true, ..gpt2 };
+    assert_eq!(pieces(digits, "a  12b 3"), ["a", "  ", "1", "2", "b", " ", "3"]);
+    let prefix = Settings { add_prefix_space: true, ..gpt2 };
+    assert_eq!(pieces(prefix, "a b"), [" a", " b"]);
+    assert_eq!(pieces(prefix, " a"), [" a"]);
+    assert_eq!(pieces(prefix, "'s"), [" '", "s"]);
+    assert_eq!(pieces(prefix, "\nx"), [" ", "\n", "x"]);
+    assert_eq!(pieces(prefix, "\n\n"), [" \n\n"]);
+    assert_eq!(pieces(prefix, ""), [""; 0]);
+}
+
+#[test]
+fn llama3_pieces() {
+    let cut = |text| pieces(settings(PreTokenizer::Llama3), text);
+    assert_eq!(cut("Hello  world 1234!?"), ["Hello", " ", " world", " ", "123", "4", "!?"]);
+    assert_eq!(cut("IT'S we'LL 'ſo"), ["IT", "'S", " we", "'LL", " '", "ſo"]);
+    assert_eq!(cut("'ſo"), ["'ſ", "o"]);
+    assert_eq!(cut("(x)\r\n\n y"), ["(x", ")\r\n\n", " y"]);
+    assert_eq!(cut(" \n \n  z"), [" \n \n", " ", " z"]);
+    assert_eq!(cut("\tword\u{3000}é \u{301}"), ["\tword", "\u{3000}é", " \u{301}"]);
+    assert_eq!(cut("\nword ."), ["\n", "word", " ."]);
+    assert_eq!(cut("   "), ["   "]);
+}
+
+#[test]
+fn merges_go_by_rank_and_never_across_pieces() {
+    let section = byte_level(settings(PreTokenizer::Gpt2), &["ab", "aa", "aab", " aab"], &[]);
+    let tokens = |text| encode(&section, text, Special::Parse);
+    assert_eq!(tokens("ab"), [256]);
+    assert_eq!(tokens("aaab"), [257, 256], "the lowest rank first: a a ab, then aa");
+    assert_eq!(tokens("aaa"), [257, 97], "the leftmost of equals");
+    assert_eq!(tokens("a\nab"), [97, 10, 256]);
+    assert_eq!(tokens(""), [0; 0]);
+    assert_eq!(decode(&section, &tokens("aaab\u{1F980} é")), "aaab\u{1F980} é");
+}
+
+#[test]
+fn ignore_merges_takes_whole_pieces_first() {
+    let plain = byte_level(settings(PreTokenizer::Gpt2), &["ab", "bc", "abc"], &["<s>"]);
+    let ignoring = Settings { ignore_merges: true, ..settings(PreTokenizer::Gpt2) };
+    let ignoring = byte_level(ignoring, &["ab", "bc", "abc", "bcx", "abcd"], &["<s>"]);
+    assert_eq!(encode(&plain, "abc", Special::Parse), [258]);
+    assert_eq!(encode(&ignoring, "abcd", Special::Parse), [260]);
+    assert_eq!(encode(&ignoring, "abcd", Special::AsText), [260]);
+}
+
+#[test]
+fn added_tokens_are_leftmost_longest_and_special_ones_only_on_demand() {
+    let added = ["<|a|>", "<|a|>b", "+=", "+", "ab"];
+    let mut section = byte_level(settings(PreTokenizer::Gpt2), &["ab"], &added);
+    // Ids: 256 the merge ab; 257 and 258 begin with '<', so the fixture made them special; 261 has the bytes of 256.
+    let parse = |text| encode(&section, text, Special::Parse);
+    assert_eq!(parse("x<|a|>by"), [u32::from(b'x'), 258, u32::from(b'y')]);
+    assert_eq!(parse("<|a|>+=+"), [257, 259, 260]);
+    assert_eq!(parse("cab"), [u32::from(b'c'), 261]);
+    let as_text = encode(&section, "<|a|>ab+", Special::AsText);
+    assert!(as_text.iter().all(|&id| id != 257 && id != 258), "{as_text:?}");
+    assert_eq!(as_text.last(), Some(&260), "an added token that is not special still matches");
+    assert_eq!(decode(&section, &as_text), "<|a|>ab+");
+    let tables = TokenizerTables::parse(&section).unwrap();
+    let tokenizer = Tokenizer::new(tables);
+    assert!(tokenizer.is_special(257) && !tokenizer.is_special(259) && !tokenizer.is_special(9999));
+    assert_eq!(tokenizer.id_of("<|a|>"), Some(257));
+    assert_eq!(tokenizer.id_of("ab"), Some(256));
+    assert_eq!(tokenizer.token_bytes(9999), b"");
+    // Stripping takes the white space on both sides.
+    let strip = AddedFlags::LEFT_STRIP.with(AddedFlags::RIGHT_STRIP);
+    let blob: usize = (0..262).filter_map(|id| tables.token(id)).map(<[u8]>::len).sum();
+    let first_flag = section.len() - blob - added.len();
+    section[first_flag] |= strip.0; // sorted by bytes, "+" is the first
+    assert_eq!(encode(&section, "x \n + y", Special::Parse), [u32::from(b'x'), 260, u32::from(b'y')]);
+    assert_eq!(encode(&section, " + + ", Special::Parse), [260, 260]);
+}
+
+#[test]
+fn no_merge_leads_to_a_special_token_in_plain_text() {
+    let section = byte_level(settings(PreTokenizer::None), &["<e", "<e>"], &[]);
+    // The fixture calls tokens special that begin with '<' and end with '>'.
+    assert_eq!(encode(&section, "<e>", Special::Parse), [257]);
+    assert_eq!(encode(&section, "<e>", Special::AsText), [256, u32::from(b'>')]);
+}
+
+#[test]
+fn sentence_pieces_merge_by_score_and_fall_back_to_bytes() {
+    let section =
+        sentence_piece(SENTENCE_PIECE, &[(" ", -1.0), ("a", -2.0), ("b", -3.0), (" a", -5.0), ("ab", -4.0)]);
+    // 0 to 2 are unknown, BOS, EOS; 3 to 258 the bytes; then the pieces.
+    let [space, _, b, space_a, ab] = [259, 260, 261, 262, 263];
+    let tokens = |text| encode(&section, text, Special::AsText);
+    assert_eq!(tokens("ab"), [space, ab], "ab scores better than the prefix with a");
+    assert_eq!(tokens("a"), [space_a]);
+    assert_eq!(tokens("bé\0"), [space, b, 3 + 0xC3, 3 + 0xA9, 3]);
+    assert_eq!(tokens(""), [0; 0]);
+    assert_eq!(tokens("<0x41><s>").len(), 1 + "<0x41><s>".len(), "the names of tokens are text");
+    let tokenizer = Tokenizer::new(TokenizerTables::parse(&section).unwrap());
+    let shown = |after_bos| {
+        let mut text = String::new();
+        let mut decoder = tokenizer.stream_decoder(after_bos);
+        tokens("aé a")
+            .iter()
+            .for_each(|&id| decoder.push(tokenizer.token_bytes(id), |part| text.push_str(part)));
+        text
+    };
+    assert_eq!(shown(true), "aé a");
+    assert_eq!(shown(false), " aé a");
+    let no_fallback = Settings { byte_fallback: false, unknown: Some(0), ..SENTENCE_PIECE };
+    let section = sentence_piece(no_fallback, &[("a", -2.0)]);
+    assert_eq!(encode(&section, "aé", Special::AsText), [0, 259, 0]);
+}
+
+#[test]
+fn too_little_room_is_an_error_with_numbers() {
+    let section = byte_level(settings(PreTokenizer::Gpt2), &["ab"], &[]);
+    let tokenizer = Tokenizer::new(TokenizerTables::parse(&section).unwrap());
+    let mut scratch = vec![0; scratch_words(7)];
+    let mut out = [0; 3];
+    let text = "ab abab";
+    let too_long = tokenizer.encode(text, Special::Parse, &mut scratch, &mut out);
+    assert_eq!(too_long, Err(EncodeError::Output { need: 4, have: 3 }));
+    assert_eq!(out, [256, 32, 256], "the beginning is there");
+    let mut out = [0; 4];
+    // The longest piece has 5 bytes.
+    assert_eq!(tokenizer.encode(text, Special::Parse, &mut scratch[..25], &mut out), Ok(4));
+    let lacking = tokenizer.encode(text, Special::Parse, &mut scratch[..24], &mut out);
+    assert_eq!(lacking, Err(EncodeError::Scratch { need: scratch_words(7), have: 24 }));
+    assert_eq!(tokenizer.encode("", Special::Parse, &mut [], &mut []), Ok(0));
+    assert_eq!(scratch_words(usize::MAX), usize::MAX);
+}
+
+/// The fastest of three runs.
+fn fastest(mut run: impl FnMut()) -> Duration {
+    let timed = (0..3).map(|_| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    });
+    timed.min().unwrap_or_default()
+}
+
+#[test]
+fn one_long_word_does_not_cost_the_square_of_its_length() {
+    let doublings: Vec<String> = (1..=12).map(|power| "a".repeat(1 << power)).collect();
+    let doublings: Vec<&str> = doublings.iter().map(String::as_str).collect();
+    let scored: Vec<(&str, f32)> = doublings.iter().map(|&text| (text, -(text.len() as f32))).collect();
+    let scored = [&[("a", 0.0)], &scored[..]].concat();
+    for section in
+        [byte_level(settings(PreTokenizer::Gpt2), &doublings, &[]), sentence_piece(SENTENCE_PIECE, &scored)]
+    {
+        let (short, long) = ("a".repeat(16 << 10), "a".repeat(256 << 10));
+        let time = |text: &str| fastest(|| drop(encode(&section, text, Special::AsText)));
+        let ratio = time(&long).as_secs_f64() / time(&short).as_secs_f64();
+        // 16 times the length: n log n is a ratio of 21, the square 256.
+        assert!(ratio < 80.0, "16 times the text took {ratio} times the time");
+    }
+}
+
+#[test]
+fn a_row_of_n_symbols_asks_for_4_n_pairs_at_most() {
+    for n in [1usize, 2, 3, 100, 5000] {
+        let mut scratch = vec![0; scratch_words(n)];
+        let mut symbols = super::Symbols::new(&mut scratch, n).unwrap();
+        (0..n).for_each(|_| symbols.push(Some(1)));
+        let asked = core::cell::Cell::new(0);
+        symbols.merge(|left, right| {
+            asked.set(asked.get() + 1);
+            (left == right).then_some((left, left + 1))
+        });
+        assert!(asked.get() <= 4 * n, "{} lookups for {n} symbols", asked.get());
+        let mut survivors = Vec::new();
+        symbols.survivors(|id| survivors.push(id));
+        let covered: usize = survivors.iter().map(|&id| 1usize << (id - 1)).sum();
+        assert_eq!((survivors.len(), covered), (n.count_ones() as usize, n));
+    }
+}
+
+/// All bytes of a stream through the decoder, cut into tokens at the given places.
+fn stream(bytes: &[u8], cuts: &[usize]) -> String {
+    let mut decoder = StreamDecoder::default();
+    let mut text = String::new();
+    let mut start = 0;
+    for &cut in cuts.iter().chain([&bytes.len()]) {
+        let end = cut.clamp(start, bytes.len());
+        decoder.push(&bytes[start..end], |part| text.push_str(part));
+        assert!(decoder.pending_bytes() <= 3);
+        start = end;
+    }
+    decoder.finish(|part| text.push_str(part));
+    text
+}
+
+#[test]
+fn streams_are_the_same_for_every_split() {
+    let texts: [&[u8]; 6] = [
+        "aé€🦀 \u{200D}".as_bytes(),
+        b"\xE2\x82A\xF0\x9F\x98",
+        b"\xF0\x9F\xE2\x82\xAC\xC3",
+        b"\x80\xBF\xFF\xC0\x80",
+        b"\xED\xA0\x80\xF4\x90\x80\x80",
+        b"\xE0\x80\x80\xF0\x80\x80\x80z",
+    ];
+    for bytes in texts {
+        let expected = String::from_utf8_lossy(bytes);
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                assert_eq!(stream(bytes, &[first, second]), expected, "{bytes:X?} at {first}, {second}");
+            }
+        }
+        assert_eq!(stream(bytes, &(0..bytes.len()).collect::<Vec<_>>()), expected, "byte by byte");
+    }
+}
+
+proptest! {
+    #[test]
+    fn streams_equal_the_lossy_text(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x80..=0xF4u8], 0..40),
+        mut cuts in prop::collection::vec(0..40usize, 0..10),
+    ) {
+        cuts.sort_unstable();
+        prop_assert_eq!(stream(&bytes, &cuts), String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn merges_equal_the_naive_ones_and_decode_to_the_text(text in "[abc]{0,40}") {
+        let words = ["ab", "bc", "ca", "abc", "aa", "aab", "cabc", "bcca"];
+        let section = byte_level(settings(PreTokenizer::None), &words, &[]);
+        let tokens = encode(&section, &text, Special::AsText);
+        prop_assert_eq!(&tokens, &naive_merges(&section, &text));
+        prop_assert_eq!(decode(&section, &tokens), text);
+    }
+
+    #[test]
+    fn any_text_comes_back(text in any::<String>(), kind in 0..4usize) {
+        let section = match kind {
+            0 => byte_level(settings(PreTokenizer::Gpt2), &["th", "the", " t"], &["<a>", "the"]),
+            1 => byte_level(settings(PreTokenizer::Llama3), &["th", "the", " t"], &["<a>", "the"]),
+            2 => byte_level(Settings { individual_digits: true, ..settings(PreTokenizer::Gpt2) }, &["th"], &[]),
+            _ => sentence_piece(SENTENCE_PIECE, &[("a", -1.0), (" ", -1.0), (" a", -1.0)]),
+        };
+        for special in [Special::AsText, Special::Parse] {
+            prop_assert_eq!(decode(&section, &encode(&section, &text, special)), &text[..]);
+        }
+    }
+
+    #[test]
+    fn hostile_tables_neither_panic_nor_hang(
+        kind in 0..3usize,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        text in prop_oneof![any::<String>(), "[ab<>1 \n]{0,30}"],
+    ) {
+        let mut section = match kind {
+            0 => byte_level(settings(PreTokenizer::Gpt2), &["ab", "aba", "  "], &["<a>", "b<"]),
+            1 => byte_level(Settings { ignore_merges: true, ..settings(PreTokenizer::Llama3) }, &["ab"], &["<a>"]),
+            _ => sentence_piece(SENTENCE_PIECE, &[("a", -1.0), ("b", -1.5), (" a", -2.0), ("ab", -3.0)]),
+        };
+        for (place, value) in flips {
+            let place = place.index(section.len());
+            section[place] = value;
+        }
+        if let Ok(tables) = TokenizerTables::parse(&section) {
+            for special in [Special::AsText, Special::Parse] {
+                let tokens = encode(&section, &text, special);
+                prop_assert!(tokens.iter().all(|&id| id < tables.vocab_size()));
+                decode(&section, &tokens);
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Checkpoints and tokenizers of other projects, read into Sprat's terms.
+
+pub mod tokenizer;
