@@ -26,12 +26,21 @@ use crate::team::Tile;
 
 #[cfg(any(test, feature = "battery"))]
 mod battery;
+#[cfg(sprat_isa = "dsp")]
+mod dsp;
+#[cfg(sprat_isa = "mve")]
+mod mve;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(feature = "battery")]
+mod workload;
+
+#[cfg(feature = "battery")]
 pub use battery::{BATTERY_BYTES, Mismatch, battery};
+#[cfg(feature = "battery")]
+pub use workload::Workload;
 
 /// Positions whose values are mixed in one integer sum: 512 * 32767 * 127 fits 31 bits.
 pub(crate) const MIX_BLOCK: usize = 512;
@@ -161,5 +170,9 @@ const TABLES: &[fn() -> Option<&'static Kernels>] = &[
     x86::avxvnni,
     #[cfg(target_arch = "x86_64")]
     x86::avx2,
+    #[cfg(sprat_isa = "dsp")]
+    || Some(&dsp::KERNELS),
+    #[cfg(sprat_isa = "mve")]
+    || Some(&mve::KERNELS),
     || Some(&portable::KERNELS),
 ];

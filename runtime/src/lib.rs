@@ -78,7 +78,7 @@ pub use hash::LogitsHash;
 pub use image::{Image, ImageError};
 pub use kernels::Kernels;
 #[cfg(feature = "battery")]
-pub use kernels::{BATTERY_BYTES, Mismatch, battery};
+pub use kernels::{BATTERY_BYTES, Mismatch, Workload, battery};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;

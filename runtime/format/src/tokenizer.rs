@@ -151,7 +151,7 @@ impl TokenFlags {
     pub const ADDED: Self = Self(2);
     /// SentencePiece: stands for one byte.
     pub const BYTE: Self = Self(4);
-    /// Steers the model and has no text of its own (`<s>`, `<unk>`).
+    /// Steers the model; its bytes are a name (`<s>`, `<unk>`), which no text stands for.
     pub const CONTROL: Self = Self(8);
     /// No token has this id.
     pub const UNUSED: Self = Self(16);

@@ -149,7 +149,7 @@ fn q8_products(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Resul
                 };
                 let [found, expected]: [&mut [f32]; 2] =
                     [carver.take(tokens * rows), carver.take(tokens * rows)];
-                let extreme = random.next() % 2 == 0;
+                let extreme = random.next().is_multiple_of(2);
                 let bias = layout.bias();
                 for (i, value) in values.iter_mut().enumerate() {
                     *value = random.byte(extreme) ^ bias[i % bias.len()] as i8;
@@ -237,7 +237,7 @@ fn q8_attention(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Resu
             let query: &mut [i8] = carver.take(stride);
             let [found, expected]: [&mut [f32]; 2] = [carver.take(positions), carver.take(positions)];
             let [out, expected_out]: [&mut [f32]; 2] = [carver.take(head_dim), carver.take(head_dim)];
-            let extreme = random.next() % 2 == 0;
+            let extreme = random.next().is_multiple_of(2);
             values.iter_mut().chain(query.iter_mut()).for_each(|v| *v = random.byte(extreme));
             scales.iter_mut().for_each(|scale| *scale = random.scale());
             let heads = Q8Heads { values, scales, stride };

@@ -39,8 +39,9 @@ const Q_MAX: f32 = 127.0;
 /// leaves the integer in the low bits of the sum.
 const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
 
-/// Below this, a group is taken as zero: its scale's inverse would not be finite.
-const LEAST_AMPLITUDE: f32 = 1e-30;
+/// Below this, a group is taken as zero. Its scale, times the least scale of a weight, is then an ordinary
+/// number, so that a vector unit that flushes subnormal numbers computes the same bits.
+const LEAST_AMPLITUDE: f32 = 1e-20;
 
 #[inline(always)]
 pub(super) fn prepare(x: &[f32], cols: usize, group: usize, _: Layout, input: &mut Prepared) {
@@ -178,14 +179,18 @@ fn matmul<W>(matrix: &[W], cols: usize, x: &[f32], out: &mut Tile, dot: impl Fn(
     }
 }
 
-/// The value of a finite half-precision number, without a branch: the exponent is moved to its place and
-/// corrected by a multiplication with 2^112, which is exact for subnormal numbers as well.
+/// The value of a finite half-precision number, without a branch and without a subnormal float, which some
+/// vector units would flush. A number with exponent field 0 is put on top of 2^-14, which is then taken off.
 #[inline(always)]
-fn to_f32(x: f16) -> f32 {
-    const TWO_POW_112: f32 = f32::from_bits((127 + 112) << 23);
+pub(super) fn to_f32(x: f16) -> f32 {
+    const REBIAS: u32 = (127 - 15) << 23;
+    const STEP: u32 = 1 << 23;
     let bits = u32::from(x.to_bits());
-    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * TWO_POW_112;
-    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+    let magnitude = (bits & 0x7fff) << 13;
+    let ordinary = f32::from_bits(magnitude + REBIAS);
+    let small = f32::from_bits(magnitude + REBIAS + STEP) - f32::from_bits(REBIAS + STEP);
+    let value = if magnitude < STEP { small } else { ordinary };
+    f32::from_bits(value.to_bits() | (bits & 0x8000) << 16)
 }
 
 #[inline(always)]
@@ -261,7 +266,7 @@ pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
         for (part, out) in out.chunks_mut(LANES).enumerate() {
             let mut sums = [0i32; LANES];
             for (weight, value) in weights.iter().zip(values.chunks_exact(stride)) {
-                let weight = *weight as i32;
+                let weight = mixed(*weight);
                 for (sum, v) in sums.iter_mut().zip(&value[part * LANES..]) {
                     *sum += weight * i32::from(*v);
                 }
@@ -271,19 +276,27 @@ pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
     }
 }
 
-/// Multiplies a run's weights by their positions' scales, rounds them to integers of 0..=32767 of the largest,
-/// and returns what one of these stands for.
+/// Multiplies a run's weights by their positions' scales and rounds them to integers of 0..=32767 of the largest,
+/// which are left in the low halves of the weights' bits. Returns what one of these stands for.
 #[inline(always)]
-fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
+pub(super) fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
     const MOST: f32 = 32767.0;
-    let mut largest = 0.0;
+    let mut largest = 0;
     for (weight, scale) in weights.iter_mut().zip(scales) {
         *weight *= to_f32(*scale);
-        largest = if *weight > largest { *weight } else { largest };
+        // Floats that are not negative are ordered as their bits are.
+        largest = largest.max(weight.to_bits());
     }
+    let largest = f32::from_bits(largest);
     let inverse = if largest < LEAST_AMPLITUDE { 0.0 } else { MOST / largest };
-    weights.iter_mut().for_each(|weight| *weight = (*weight * inverse + ROUNDER) - ROUNDER);
+    weights.iter_mut().for_each(|weight| *weight = *weight * inverse + ROUNDER);
     largest / MOST
+}
+
+/// The integer that [`mix_weights`] left.
+#[inline(always)]
+fn mixed(weight: f32) -> i32 {
+    (weight.to_bits() & 0x7fff) as i32
 }
 
 #[inline(always)]

@@ -134,15 +134,11 @@ fn walk(tables: &TokenizerTables<'_>) {
         let token = tables.token(id).unwrap_or_default();
         tables.id_of(token).map(known);
         tables.text_token(b"a", token).map(known);
-        if let Some(merge) = tables.merge(id, id.wrapping_add(1)) {
-            known(merge.id);
-        }
+        tables.merge(id, id.wrapping_add(1)).map(|merge| merge.id).map(known);
         let _ = (tables.score_rank(id), tables.flags(id));
     }
     for place in 0..=tables.added_count() {
-        if let Some(added) = tables.added(place) {
-            known(added.id);
-        }
+        tables.added(place).map(|added| added.id).map(known);
     }
     for byte in 0..=255 {
         tables.byte_token(byte).map(known);

@@ -1,0 +1,33 @@
+//! Names the instruction set of a microcontroller build, once, for the one file that chooses kernels.
+//!
+//! Stable rustc shows no `target_feature` for Thumb targets, so the set follows from the target and, where one
+//! target serves several cores, from `-C target-cpu`; `SPRAT_ISA` overrides both.
+
+use std::env;
+
+const KNOWN: [&str; 3] = ["portable", "dsp", "mve"];
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=SPRAT_ISA");
+    println!("cargo::rustc-check-cfg=cfg(sprat_isa, values(\"dsp\", \"mve\"))");
+    let target = env::var("TARGET").unwrap_or_default();
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let isa = env::var("SPRAT_ISA").unwrap_or_else(|_| default_isa(&target, &flags).to_owned());
+    if !KNOWN.contains(&isa.as_str()) {
+        panic!("SPRAT_ISA is {isa:?}, expected one of {KNOWN:?}");
+    }
+    if isa != "portable" {
+        println!("cargo::rustc-cfg=sprat_isa=\"{isa}\"");
+    }
+}
+
+fn default_isa(target: &str, flags: &str) -> &'static str {
+    let cpu = |name: &str| flags.split('\x1f').any(|flag| flag.ends_with(&format!("target-cpu={name}")));
+    if cpu("cortex-m55") || cpu("cortex-m85") {
+        "mve"
+    } else if target.starts_with("thumbv7em") || cpu("cortex-m33") {
+        "dsp"
+    } else {
+        "portable"
+    }
+}
