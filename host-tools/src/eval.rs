@@ -17,11 +17,11 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::tokenizer::scratch_words;
 use sprat::{Engine, Image, Kernels, Special};
+use sprat_board_support::memory::limits_for_context;
 use sprat_format::{KvType, Limits};
 
 use crate::map::PageBuffer;
 use crate::model::{Model, arena_for, engine};
-use crate::pack::limits_for_context;
 use crate::plan::kv_name;
 use crate::table::{grouped, table};
 use metrics::{Distribution, Tally};

@@ -8,6 +8,7 @@
 
 pub mod boards;
 pub mod cli;
+pub mod emulate;
 pub mod eval;
 pub mod fixture;
 pub mod import;

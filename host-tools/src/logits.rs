@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use sprat_board_support::memory::limits_for_context;
 
 use crate::model::{Model, arena_for, engine, kernels};
-use crate::pack::limits_for_context;
 
 /// How the sequence is fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

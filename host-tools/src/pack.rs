@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
+use sprat_board_support::memory::PROMPT_BYTES_A_TOKEN;
 use sprat_format::{
     Config, Element, KvType, Layout as RowLayout, Limits, Meta, Role, Sink, TensorSpec, WriteError, Writer,
 };
@@ -19,8 +20,6 @@ use crate::quantize;
 
 /// The context that a model is packed for when nothing is said, or less if it has fewer positions.
 const DEFAULT_CONTEXT: u32 = 2048;
-/// Text that a prompt may have for each token of the context, in bytes.
-const PROMPT_BYTES_A_TOKEN: u32 = 4;
 /// Inputs that share a scale when nothing is said. Measured on stories260K and the default model, 64 against 32
 /// saves 3 % of the file and half of the kernels' work between groups; the divergence from the checkpoint is
 /// 7 to 25 % larger and the perplexity within a few tenths of a per cent either way.
@@ -108,14 +107,6 @@ impl PackOptions {
         let prompt_bytes = self.prompt_bytes.unwrap_or(context.saturating_mul(PROMPT_BYTES_A_TOKEN));
         Ok(Limits { context, prefill_chunk: self.prefill_chunk, prompt_bytes, kv: self.kv })
     }
-}
-
-/// The same limits for another context: the text of a prompt grows and shrinks with it, unless it was set.
-pub fn limits_for_context(limits: &Limits, context: u32) -> Limits {
-    let follows = limits.prompt_bytes == limits.context.saturating_mul(PROMPT_BYTES_A_TOKEN);
-    let prompt_bytes =
-        if follows { context.saturating_mul(PROMPT_BYTES_A_TOKEN) } else { limits.prompt_bytes };
-    Limits { context, prompt_bytes, ..*limits }
 }
 
 /// Where a packed file goes: anything that can be written to and sought in.

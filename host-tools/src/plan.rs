@@ -6,11 +6,9 @@ use std::fmt;
 
 use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
-use sprat::Plan;
 use sprat_format::{Config, KvType, Limits, Role};
 
 use crate::boards::Board;
-use crate::pack::limits_for_context;
 use crate::table::{bytes, grouped};
 
 /// What is planned: a model's blueprint and the size of its file.
@@ -134,34 +132,21 @@ fn products(subject: &Subject, context: u32) -> (u64, u64) {
 }
 
 fn ram(board: &Board, config: &Config, limits: &Limits) -> Result<Ram> {
-    let plan = Plan::new(config, limits).map_err(|error| anyhow!("the model cannot be planned: {error}"))?;
-    let (arena, stack) = (plan.arena_bytes as u64, plan.stack_bytes as u64);
-    let needed = arena + stack + board.static_bytes;
+    let fit = board.memory.ram_use(config, limits);
+    let fit = fit.map_err(|error| anyhow!("the model cannot be planned: {error}"))?;
+    let available = board.memory.ram.bytes;
     Ok(Ram {
-        kv: plan.kv_bytes as u64,
-        logits: plan.logits_bytes as u64,
-        tokens: plan.tokens_bytes as u64,
-        scratch: plan.scratch_bytes as u64,
-        arena,
-        stack,
-        statics: board.static_bytes,
-        needed,
-        available: board.ram_bytes,
-        missing: needed.saturating_sub(board.ram_bytes),
+        kv: fit.plan.kv_bytes as u64,
+        logits: fit.plan.logits_bytes as u64,
+        tokens: fit.plan.tokens_bytes as u64,
+        scratch: fit.plan.scratch_bytes as u64,
+        arena: fit.arena_bytes,
+        stack: fit.stack_bytes,
+        statics: fit.request_bytes + fit.statics_bytes,
+        needed: fit.ram_bytes(),
+        available,
+        missing: fit.ram_bytes().saturating_sub(available),
     })
-}
-
-/// The largest context whose RAM fits the board; 0 when none does. More context never needs less memory.
-pub fn largest_context(board: &Board, config: &Config, limits: &Limits) -> u32 {
-    let fits = |context: u32| {
-        ram(board, config, &limits_for_context(limits, context)).is_ok_and(|ram| ram.missing == 0)
-    };
-    let (mut fitting, mut beyond) = (0, config.max_positions + 1);
-    while beyond - fitting > 1 {
-        let middle = fitting + (beyond - fitting) / 2;
-        *(if fits(middle) { &mut fitting } else { &mut beyond }) = middle;
-    }
-    fitting
 }
 
 /// Plans a model for a board.
@@ -170,19 +155,21 @@ pub fn largest_context(board: &Board, config: &Config, limits: &Limits) -> u32 {
 /// Impossible limits.
 pub fn plan(subject: &Subject, limits: &Limits, board: &Board) -> Result<Report> {
     let ram = ram(board, &subject.config, limits)?;
-    let needed = subject.file_bytes + board.firmware_bytes;
+    let memory = &board.memory;
+    let needed = subject.file_bytes + memory.firmware.bytes;
+    let available = memory.firmware.bytes + memory.model.bytes;
     let flash = Flash {
         model: subject.file_bytes,
         tokenizer: subject.tokenizer_bytes,
-        firmware: board.firmware_bytes,
+        firmware: memory.firmware.bytes,
         needed,
-        available: board.flash_bytes,
-        missing: needed.saturating_sub(board.flash_bytes),
+        available,
+        missing: needed.saturating_sub(available),
     };
     let (weight_products, attention_products) = products(subject, limits.context);
     let seconds = |products: u64| products as f64 * board.instructions_per_product / board.clock_hz as f64;
     Ok(Report {
-        board: board.name,
+        board: memory.name,
         core: board.core,
         context: limits.context,
         kv: kv_name(limits.kv),
@@ -190,7 +177,7 @@ pub fn plan(subject: &Subject, limits: &Limits, board: &Board) -> Result<Report>
         flash,
         ram,
         fits: flash.missing == 0 && ram.missing == 0,
-        largest_context: largest_context(board, &subject.config, limits),
+        largest_context: memory.largest_context(&subject.config, limits).unwrap_or(0),
         time: Time {
             weight_products,
             attention_products,
@@ -318,8 +305,8 @@ mod tests {
             let largest = plan(&subject, &limits(256), board).unwrap().largest_context;
             let missing = |context| plan(&subject, &limits(context), board).unwrap().ram.missing;
             assert!(largest > 0);
-            assert_eq!(missing(largest), 0, "{}", board.name);
-            assert!(missing(largest + 1) > 0, "{}", board.name);
+            assert_eq!(missing(largest), 0, "{}", board.memory.name);
+            assert!(missing(largest + 1) > 0, "{}", board.memory.name);
         }
     }
 
@@ -335,7 +322,7 @@ mod tests {
         let mut large = subject();
         large.file_bytes = 5 << 20;
         let message = plan(&large, &limits(64), board).unwrap().require_fit().unwrap_err().to_string();
-        assert!(message.contains("4,259,840 bytes are missing"), "{message}");
+        assert!(message.contains("4,325,376 bytes are missing"), "{message}");
         assert!(Board::by_name("toaster").unwrap_err().to_string().contains("qemu-mps2-an386"));
     }
 

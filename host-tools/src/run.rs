@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use sprat::{Generator, Sampler, SamplerConfig, Special, StopReason};
+use sprat_board_support::memory::limits_for_context;
 
 use crate::model::{Model, arena_for, engine, kernels};
-use crate::pack::limits_for_context;
 
 /// How to run.
 #[derive(Clone, Debug)]

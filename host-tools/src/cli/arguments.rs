@@ -37,6 +37,10 @@ pub(super) enum Command {
         sprat run assistant.sprat --special --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"\n  \
         sprat run stories260K.bin --tokenizer tok512.bin --temperature 0.8 --top-p 0.9 --seed 7")]
     Run(RunArguments),
+    /// Run a model on an emulated board, and count instructions and bytes
+    #[command(after_help = "Example:\n  sprat emulate assistant.sprat --board qemu-mps2-an386 --special \
+        --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"")]
+    Emulate(EmulateArguments),
     /// Write the logits at every position of a sequence
     #[command(
         after_help = "Example:\n  sprat logits model.sprat --ids 1,2,3 -o logits.safetensors --prefill"
@@ -255,6 +259,36 @@ pub(super) struct RunArguments {
     pub json: bool,
     #[command(flatten)]
     pub open: OpenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulateArguments {
+    /// A packed file
+    #[arg(value_name = "F")]
+    pub file: PathBuf,
+    /// The board
+    #[arg(long, default_value = "qemu-mps2-an386")]
+    pub board: String,
+    /// The text to continue
+    #[arg(long, default_value = "")]
+    pub prompt: String,
+    /// Special tokens in the prompt become special tokens
+    #[arg(long)]
+    pub special: bool,
+    /// Tokens to write at most
+    #[arg(long, value_name = "TOKENS", default_value_t = 256)]
+    pub max_tokens: u32,
+    #[command(flatten)]
+    pub sampling: SamplingArguments,
+    /// Tokens of context [default: as packed]
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<u32>,
+    /// Also hash all logits, to compare with `sprat run`
+    #[arg(long)]
+    pub hash: bool,
+    /// Print text and statistics as JSON at the end instead of the text as it comes
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How tokens are chosen.

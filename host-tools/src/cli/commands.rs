@@ -1,21 +1,26 @@
 //! What each command does with the library.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use sprat_board_support::memory::limits_for_context;
+use sprat_board_support::protocol::Request;
+use sprat_emulator::firmware::Progress;
 
 use super::arguments::{
-    Command, EvalArguments, InspectArguments, LogitsArguments, PackArguments, PlanArguments, RunArguments,
+    Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments, PackArguments,
+    PlanArguments, RunArguments,
 };
 use crate::boards::Board;
+use crate::emulate::Emulated;
 use crate::eval::{evaluate, write_chart};
 use crate::import::Checkpoint;
 use crate::inspect::{inspect, inspect_image};
 use crate::logits::{Feeding, logits};
 use crate::model::Model;
-use crate::pack::{self, limits_for_context};
+use crate::pack;
 use crate::plan::{Subject, plan};
 use crate::progress::bar;
 use crate::run::{RunOptions, run};
@@ -27,6 +32,7 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(arguments) => inspect_file(&arguments),
         Command::Plan(arguments) => plan_file(&arguments),
         Command::Run(arguments) => run_file(&arguments),
+        Command::Emulate(arguments) => emulate_file(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
     }
@@ -136,6 +142,36 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
     print("\n")?;
     eprintln!("{}", report.summary());
     Ok(())
+}
+
+fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
+    eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
+    let progress = if std::io::stderr().is_terminal() { Progress::Shown } else { Progress::Silent };
+    let emulated = Emulated::build(&arguments.board, &arguments.file, arguments.context, progress)?;
+    let sampler = arguments.sampling.config();
+    let request = Request {
+        prompt: &arguments.prompt,
+        special: arguments.special,
+        max_tokens: arguments.max_tokens,
+        temperature: sampler.temperature,
+        top_k: sampler.top_k,
+        top_p: sampler.top_p,
+        min_p: sampler.min_p,
+        repetition_penalty: sampler.repetition_penalty,
+        seed: arguments.sampling.seed,
+        hash_logits: arguments.hash,
+    };
+    let mut written = Ok(());
+    let report = emulated.ask(&request, |piece| {
+        if !arguments.json && written.is_ok() {
+            written = print(piece);
+        }
+    })?;
+    written?;
+    match arguments.json {
+        true => print_json(&report),
+        false => print(&format!("\n\n{report}")),
+    }
 }
 
 fn logits_file(arguments: &LogitsArguments) -> Result<()> {
