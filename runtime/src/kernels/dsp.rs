@@ -22,7 +22,18 @@ use sprat_format::{BLOCK_ROWS, Layout, WORD};
 use super::{Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
 
-pub(super) static KERNELS: Kernels = Kernels { name: "dsp", prepare, matmul_q8, ..portable::KERNELS };
+mod attention;
+mod half_floats;
+
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "dsp",
+    prepare,
+    matmul_q8,
+    matmul_f16: half_floats::matmul_f16,
+    score_q8: attention::score_q8,
+    mix_q8: attention::mix_q8,
+    ..portable::KERNELS
+};
 
 /// Words that one unrolled run of instructions takes from each of the four rows.
 const RUN_WORDS: usize = 8;

@@ -30,7 +30,7 @@ pub(super) static KERNELS: Kernels = Kernels {
 };
 
 /// Lanes of a sum of `f32`.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 
 /// The largest magnitude of a quantized value: symmetric, so that -128 never occurs.
 const Q_MAX: f32 = 127.0;
@@ -222,7 +222,12 @@ fn lanes<A, B>(a: &[A], b: &[B], term: impl Fn(&A, &B) -> f32) -> f32 {
     for (acc, (a, b)) in acc.iter_mut().zip(a_tail.iter().zip(b_tail)) {
         *acc += term(a, b);
     }
-    let [l0, l1, l2, l3, l4, l5, l6, l7] = acc;
+    add_lanes(acc)
+}
+
+/// The sum of the lanes.
+#[inline(always)]
+pub(super) fn add_lanes([l0, l1, l2, l3, l4, l5, l6, l7]: [f32; LANES]) -> f32 {
     ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 }
 
@@ -295,7 +300,7 @@ pub(super) fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
 
 /// The integer that [`mix_weights`] left.
 #[inline(always)]
-fn mixed(weight: f32) -> i32 {
+pub(super) fn mixed(weight: f32) -> i32 {
     (weight.to_bits() & 0x7fff) as i32
 }
 
