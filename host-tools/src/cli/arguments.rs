@@ -93,9 +93,9 @@ impl From<Weights> for WeightType {
 enum MatrixLayout {
     /// Rows one after the other
     Rows,
-    /// Four rows interleaved by words
+    /// Four rows interleaved by words, for Helium (Cortex-M55)
     Interleaved,
-    /// The same with biased even columns, for DSP cores
+    /// The same with biased even columns, for DSP cores (Cortex-M4, M7, M33)
     Biased,
 }
 
@@ -144,7 +144,7 @@ pub(super) struct PackArguments {
     #[arg(long, default_value_t = PackOptions::default().group)]
     group: u16,
     /// How q8 matrices are arranged; the numbers are the same
-    #[arg(long, value_enum, default_value = "interleaved")]
+    #[arg(long, value_enum, default_value = "biased")]
     layout: MatrixLayout,
     /// Type of the keys and values on the device
     #[arg(long, value_enum, default_value = "q8")]
