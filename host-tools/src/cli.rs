@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod values;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
 use sprat::{Engine, Image, Kernels, Plan};
 use sprat_format::Limits;
@@ -45,6 +45,19 @@ impl Model {
             Bytes::Memory(pack::to_memory(&checkpoint, &PackOptions::exact(), progress)?)
         };
         Ok(Self { bytes, path: path.display().to_string() })
+    }
+
+    /// Opens a packed file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is a checkpoint or something else.
+    pub fn open_packed(path: &Path) -> Result<Self> {
+        ensure!(
+            !path.exists() || is_packed(path),
+            "{} is no packed file, and one is expected here: pack it first (sprat pack {0} -o OUT.sprat)",
+            path.display()
+        );
+        Ok(Self { bytes: Bytes::File(MappedFile::open(path)?), path: path.display().to_string() })
     }
 
     /// A model that was packed in memory, under a name for messages.

@@ -228,7 +228,7 @@ fn failed(error: WriteError<std::io::Error>) -> anyhow::Error {
 /// the length before that.
 ///
 /// # Errors
-/// As [`write`], and whatever `check` refuses.
+/// As [`write()`], and whatever `check` refuses.
 pub fn to_file(
     checkpoint: &Checkpoint,
     options: &PackOptions,
@@ -253,7 +253,7 @@ pub fn to_file(
 /// Packs into memory, aligned for running.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn to_memory(
     checkpoint: &Checkpoint,
     options: &PackOptions,

@@ -165,6 +165,7 @@ fn a_plan_says_what_is_missing() {
         shop.json(&["plan", "tiny.sprat", "--board", "nrf52840", "--context", "16", "--kv", "f16", "--json"]);
     assert_eq!((&plan["fits"], &plan["context"], &plan["kv"]), (&json!(true), &json!(16), &json!("f16")));
     shop.fail(&["plan", "tiny.sprat", "--board", "toaster"], &["\"toaster\"", "qemu-mps2-an386"]);
+    shop.fail(&["plan", "tiny.bin", "--board", "nrf52840"], &["tiny.bin is no packed file", "sprat pack"]);
 
     let mut long = HuggingFace::llama(3);
     long.set("max_position_embeddings", json!(1 << 20));

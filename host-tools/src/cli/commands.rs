@@ -89,9 +89,7 @@ fn inspect_file(arguments: &InspectArguments) -> Result<()> {
 }
 
 fn plan_file(arguments: &PlanArguments) -> Result<()> {
-    let progress = bar("packing");
-    let model = Model::open(&arguments.file, &Default::default(), &progress)?;
-    progress.finish_and_clear();
+    let model = Model::open_packed(&arguments.file)?;
     let image = model.image()?;
     let board = Board::by_name(&arguments.board)?;
     let mut limits = *image.limits();

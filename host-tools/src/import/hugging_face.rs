@@ -154,17 +154,18 @@ fn assign(
     }
     let embedding = wanted[0].name.clone();
     let head = Wanted::matrix("lm_head.weight".into(), Role::Head, None, &config);
+    let is_embedding = |stored: &Present| {
+        present.get(&embedding).is_some_and(|other| bytes_of(other, files) == bytes_of(stored, files))
+    };
+    // A tied head may be stored once more; what it holds must then be the embedding.
     match (tie, present.get(&head.name)) {
-        // A tied head may be stored once more; what it holds must then be the embedding.
-        (Tie::Tied, Some(stored)) => {
-            let same = |other: &Present| bytes_of(other, files) == bytes_of(stored, files);
-            ensure!(
-                present.get(&embedding).is_some_and(same),
-                "config.json: tie_word_embeddings = true, but lm_head.weight differs from {embedding}: \
-                 set it to false if the head is meant to be a matrix of its own"
-            );
-        }
-        (Tie::Tied, None) | (Tie::TiedUnlessPresent, None) => {}
+        (Tie::Tied, Some(stored)) => ensure!(
+            is_embedding(stored),
+            "config.json: tie_word_embeddings = true, but lm_head.weight differs from {embedding}: set it to \
+             false if the head is meant to be a matrix of its own"
+        ),
+        (Tie::TiedUnlessPresent, Some(stored)) if is_embedding(stored) => {}
+        (Tie::Tied | Tie::TiedUnlessPresent, None) => {}
         (Tie::Untied, _) | (Tie::TiedUnlessPresent, Some(_)) => wanted.push(head),
     }
 

@@ -146,7 +146,7 @@ mod tests {
         let half: Vec<u8> = [1.5f32, -65504.0].iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
         assert_eq!(view.read(Dtype::F16, &half), [1.5, -65504.0]);
         let brain: Vec<u8> =
-            [1.5f32, -3e38].iter().flat_map(|&v| (v.to_bits() as u32).to_le_bytes()[2..].to_vec()).collect();
+            [1.5f32, -3e38].iter().flat_map(|&v| v.to_bits().to_le_bytes()[2..].to_vec()).collect();
         assert_eq!(view.read(Dtype::Bf16, &brain)[0], 1.5);
         assert!((view.read(Dtype::Bf16, &brain)[1] / -3e38 - 1.0).abs() < 0.01);
     }

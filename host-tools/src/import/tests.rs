@@ -108,8 +108,11 @@ fn an_untied_head_is_used_and_a_contradictory_one_refused() {
     );
     let embedding = model.tensors["transformer.wte.weight"].clone();
     model.tensors.insert("lm_head.weight".into(), embedding);
-    let checkpoint = open(&model.write(directory.path(), "copied", Dtype::F32).unwrap()).unwrap();
-    assert!(checkpoint.read(Role::Head, None).is_err());
+    for tie in [json!(true), json!(null)] {
+        model.set("tie_word_embeddings", tie);
+        let checkpoint = open(&model.write(directory.path(), "copied", Dtype::F32).unwrap()).unwrap();
+        assert!(checkpoint.read(Role::Head, None).is_err());
+    }
 
     let mut model = HuggingFace::llama(4);
     model.set("tie_word_embeddings", json!(false));
