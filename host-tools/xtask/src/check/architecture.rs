@@ -33,7 +33,8 @@ pub const CHECKS: &[Check] = &[
             condition
                 && ["target_arch", "target_feature", "_feature_detected!"].iter().any(|p| line.contains(p))
         },
-        allowed: &["runtime/src/kernels.rs", "runtime/build.rs"],
+        // A table for several machines at once detects its own instructions.
+        allowed: &["runtime/src/kernels.rs", "runtime/src/kernels/x86.rs", "runtime/build.rs"],
         files: ".rs",
     },
     Check {
@@ -51,12 +52,13 @@ pub const CHECKS: &[Check] = &[
             "boards/support/src/stack.rs",
             "boards/qemu-mps2-an386/src/",
             "host-tools/src/map.rs",
+            "tests/fuzz/",
         ],
         files: ".rs",
     },
     Check {
         name: "no mutable statics",
-        breaks: |line| line.contains("static mut "),
+        breaks: |line| line.replace("'static mut ", "").contains("static mut "),
         allowed: &[],
         files: ".rs",
     },
@@ -146,5 +148,7 @@ mod tests {
         assert!(breaks(unsafety, "let x = unsafe { *p };"));
         assert!(breaks(unsafety, "#[unsafe(naked)]"));
         assert!(!breaks(unsafety, "#![forbid(unsafe_code)]"));
+        assert!(breaks("no mutable statics", "static mut COUNT: u32 = 0;"));
+        assert!(!breaks("no mutable statics", "arena: &'static mut [u8],"));
     }
 }
