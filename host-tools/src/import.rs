@@ -1,3 +1,256 @@
-//! Checkpoints and tokenizers of other projects, read into Sprat's terms.
+//! Checkpoints: whatever format a model comes in, seen as a configuration and its tensors by role.
+//!
+//! An importer understands one format completely or refuses it by naming what it does not understand: a model
+//! that loads has the numbers that its author gave it. Tensors stay in their files until they are read, one at
+//! a time.
 
+mod families;
+mod hugging_face;
+mod llama2c;
+mod rotary;
+mod settings;
+mod tensor;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sprat_format::{Config, Role, TensorSpec};
+
+use crate::map::MappedFile;
+use hugging_face::SpecialTokens;
+use tensor::{Source, Stored};
+
+pub use tensor::Dtype;
+pub use tokenizer::TokenizerImport;
+
+/// The most end tokens that a packed file can name.
+const MAX_END_TOKENS: usize = 8;
+
+/// What the person who opens a checkpoint may say about it.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// The tokenizer's file, where it is not found beside the checkpoint.
+    pub tokenizer: Option<PathBuf>,
+    /// Settings of `config.json` that are known to change no number.
+    pub ignored_settings: Vec<String>,
+}
+
+/// Tensors by layer and role.
+type Tensors = BTreeMap<(Option<u16>, Role), Stored>;
+
+/// A model as it was trained.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Its blueprint.
+    pub config: Config,
+    /// Its name: that of its file or directory.
+    pub name: String,
+    /// The format that it came in.
+    pub source: String,
+    /// The tokenizer's section of the packed file; `None` without a tokenizer.
+    pub tokenizer: Option<Vec<u8>>,
+    /// Chat template (Jinja), empty when there is none.
+    pub chat_template: String,
+    /// The token that begins a text.
+    pub bos: Option<u32>,
+    /// Whether a prompt begins with it.
+    pub add_bos: bool,
+    /// Tokens that end a generation.
+    pub end_tokens: Vec<u32>,
+    /// What was noticed on the way and a person should know.
+    pub notes: Vec<String>,
+    files: Vec<MappedFile>,
+    tensors: Tensors,
+}
+
+/// One tensor as a listing shows it.
+#[derive(Clone, Debug)]
+pub struct TensorInfo<'a> {
+    /// What it is for.
+    pub role: Role,
+    /// The layer, for tensors inside the layers.
+    pub layer: Option<u16>,
+    /// Name in the checkpoint.
+    pub name: &'a str,
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub cols: usize,
+    /// Type of its numbers.
+    pub dtype: Dtype,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint: a Hugging Face directory (or a file in it), or a llama2.c file. What it is, its
+    /// content says, not its name.
+    ///
+    /// # Errors
+    /// An unknown format, a damaged file, a setting that is not supported, or a tensor that is missing, extra
+    /// or of the wrong shape, by name.
+    pub fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let open = || -> Result<Self> {
+            let mut checkpoint = Self::open_format(path, options)?;
+            attach_tokenizer(&mut checkpoint, path, options.tokenizer.as_deref())?;
+            Ok(checkpoint)
+        };
+        open().with_context(|| format!("cannot import {}", path.display()))
+    }
+
+    fn open_format(path: &Path, options: &OpenOptions) -> Result<Self> {
+        if path.is_dir() {
+            return hugging_face::open(path, options);
+        }
+        let file = MappedFile::open(path)?;
+        let begins = |magic: &[u8]| file.starts_with(magic);
+        if begins(&sprat_format::MAGIC) {
+            bail!("it is a packed file already, and a checkpoint is expected here");
+        } else if begins(b"GGUF") {
+            bail!("it is a GGUF file, which is not supported; supported: llama2.c, Hugging Face directory");
+        } else if begins(b"PK\x03\x04") {
+            bail!("it is a PyTorch or NumPy archive, which is not supported: save the model as safetensors");
+        } else if file.get(8) == Some(&b'{') {
+            // A safetensors file: the directory around it is the checkpoint.
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            return hugging_face::open(directory.unwrap_or(Path::new(".")), options);
+        }
+        llama2c::open(path, file)
+    }
+
+    fn new(config: Config, name: String, source: String, files: Vec<MappedFile>, tensors: Tensors) -> Self {
+        Self {
+            config,
+            name,
+            source,
+            tokenizer: None,
+            chat_template: String::new(),
+            bos: None,
+            add_bos: false,
+            end_tokens: Vec::new(),
+            notes: Vec::new(),
+            files,
+            tensors,
+        }
+    }
+
+    /// Takes over special tokens, without those outside the vocabulary (test models keep the defaults of a
+    /// large vocabulary).
+    fn take_tokens(&mut self, tokens: SpecialTokens) {
+        let vocab_size = self.config.vocab_size;
+        let mut known = |id: u32, what: &str| {
+            if id >= vocab_size {
+                self.notes.push(format!("{what} {id} is outside the vocabulary of {vocab_size}: left out"));
+            }
+            id < vocab_size
+        };
+        self.bos = tokens.bos.filter(|&id| known(id, "beginning token"));
+        self.end_tokens.extend(tokens.end_tokens);
+        self.end_tokens.retain(|&id| known(id, "end token"));
+        self.end_tokens.sort_unstable();
+        self.end_tokens.dedup();
+        for id in self.end_tokens.drain(MAX_END_TOKENS.min(self.end_tokens.len())..) {
+            self.notes.push(format!("end token {id} is left out: at most {MAX_END_TOKENS} are kept"));
+        }
+    }
+
+    /// The tensors in the order of the packed file; a role's shape is known to match the configuration.
+    pub fn tensors(&self) -> impl Iterator<Item = TensorInfo<'_>> {
+        let (outside, layers): (Vec<_>, Vec<_>) =
+            self.tensors.iter().partition(|((layer, _), _)| layer.is_none());
+        layers.into_iter().chain(outside).map(|(&(layer, role), stored)| {
+            let (rows, cols) = stored.shape();
+            TensorInfo { role, layer, name: &stored.name, rows, cols, dtype: stored.dtype() }
+        })
+    }
+
+    /// Reads a tensor: rows x columns, row by row.
+    ///
+    /// # Errors
+    /// The model has no such tensor, or a number in it is infinite or not a number.
+    pub fn read(&self, role: Role, layer: Option<u16>) -> Result<Vec<f32>> {
+        let Some(stored) = self.tensors.get(&(layer, role)) else {
+            bail!("the model has no tensor {}", role.name());
+        };
+        let values = match &stored.source {
+            Source::Mapped { file, offset, bytes, dtype, view } => {
+                view.read(*dtype, &self.files[*file][*offset..*offset + *bytes])
+            }
+            Source::Computed(values) => values.clone(),
+        };
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            let (_, cols) = stored.shape();
+            bail!(
+                "tensor {} holds {} (as {}: row {}, column {}): a model with such a weight cannot run",
+                stored.name,
+                values[index],
+                role.name(),
+                index / cols,
+                index % cols
+            );
+        }
+        Ok(values)
+    }
+
+    fn is_llama2c(&self) -> bool {
+        self.source.starts_with(llama2c::NAME)
+    }
+
+    /// The name that a tensor has in the checkpoint.
+    pub fn tensor_name(&self, spec: &TensorSpec) -> &str {
+        self.tensors.get(&(spec.layer, spec.role)).map_or(spec.role.name(), |stored| &stored.name)
+    }
+}
+
+/// Finds the checkpoint's tokenizer, or takes the one that was given, and with it what the tokenizer's files say
+/// of special tokens. A checkpoint without a tokenizer can be packed, but takes token ids only.
+fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Path>) -> Result<()> {
+    let vocab_size = checkpoint.config.vocab_size;
+    let directory = if path.is_dir() { Some(path) } else { path.parent() };
+    let directory = directory.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = |name: &str| Some(directory.join(name)).filter(|file| file.is_file());
+    let import = match given {
+        Some(given) => import_tokenizer(given, vocab_size)?,
+        None if checkpoint.is_llama2c() => match beside("tokenizer.bin") {
+            Some(file) => tokenizer::llama2c(&file, vocab_size)?,
+            None => return without_tokenizer(checkpoint, "tokenizer.bin"),
+        },
+        None if beside("tokenizer.json").is_some() || beside("vocab.json").is_some() => {
+            tokenizer::hugging_face_directory(directory, vocab_size)?
+        }
+        None => return without_tokenizer(checkpoint, "tokenizer.json"),
+    };
+    // llama2.c's special tokens are fixed. A Hugging Face tokenizer knows best which token begins a text, and
+    // one whose configuration names none has none, whatever config.json says.
+    if !checkpoint.is_llama2c() {
+        let says = import.bos.is_some() || directory.join("tokenizer_config.json").is_file();
+        checkpoint.bos = if says { import.bos } else { checkpoint.bos };
+        checkpoint.add_bos = import.add_bos && checkpoint.bos.is_some();
+        checkpoint.take_tokens(SpecialTokens { bos: checkpoint.bos, end_tokens: import.eos });
+    }
+    checkpoint.chat_template = import.chat_template.unwrap_or_default();
+    checkpoint.tokenizer = Some(import.section);
+    Ok(())
+}
+
+/// A tokenizer whose kind its content tells.
+fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
+    if path.is_dir() {
+        return tokenizer::hugging_face_directory(path, vocab_size);
+    }
+    let file = MappedFile::open(path)?;
+    match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
+        _ => tokenizer::llama2c(path, vocab_size),
+    }
+}
+
+fn without_tokenizer(checkpoint: &mut Checkpoint, expected: &str) -> Result<()> {
+    checkpoint.notes.push(format!(
+        "there is no {expected} beside the checkpoint: without a tokenizer (--tokenizer FILE) the model takes \
+         token ids only"
+    ));
+    Ok(())
+}

@@ -1,3 +1,24 @@
-//! The laptop side of Sprat as a library: import, quantize, pack, plan, run, measure.
+//! The laptop side of Sprat.
+//!
+//! From the outside in: [`import`] opens a checkpoint, [`quantize`] turns its tensors into the packed file's
+//! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it. Everything that runs
+//! a model ([`run`], [`logits`], [`eval`]) runs the device's own code, the crate `sprat`, so the laptop
+//! measures exactly what the device does. The command line is a thin layer over these modules.
+#![deny(unsafe_code)]
 
+pub mod boards;
+pub mod cli;
+pub mod emulate;
+pub mod eval;
+pub mod fixture;
 pub mod import;
+pub mod inspect;
+pub mod logits;
+pub mod map;
+pub mod model;
+pub mod pack;
+pub mod plan;
+pub mod progress;
+pub mod quantize;
+pub mod run;
+pub mod table;

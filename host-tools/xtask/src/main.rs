@@ -1,2 +1,58 @@
-//! Skeleton.
-fn main() {}
+//! The repository's own chores, each one command on a fresh machine.
+//!
+//! A thin layer: it says what it does, installs what is missing, and calls cargo, `sprat` and the emulator's
+//! runner. What they do is theirs.
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod check;
+mod demo;
+mod run;
+mod setup;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  setup             install what is missing: Rust targets, rustfmt, clippy, the emulator
+  demo [QUESTION]   pack the default model, boot it on an emulated Cortex-M, stream its answer
+  check-all         everything that CI runs
+  runner ELF [ARG]  boot a firmware in the emulator and end as it ends (cargo's runner)";
+
+fn main() -> ExitCode {
+    match chore() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore() -> Result<ExitCode> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    match command {
+        "setup" => setup::everything()?,
+        "demo" => demo::demo(rest)?,
+        "check-all" => return check::check_all(),
+        "runner" => return runner(rest),
+        "help" | "--help" | "-h" => println!("{USAGE}"),
+        unknown => bail!("unknown command {unknown}\n{USAGE}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runner is a program of its own, so that the other chores need not compile its log decoder.
+fn runner(arguments: &[String]) -> Result<ExitCode> {
+    let mut cargo = run::cargo(&["run", "--quiet", "--release", "--package", "sprat-emulator", "--"]);
+    // Cargo calls its runner in the folder of the caller, to which a relative ELF refers.
+    cargo.current_dir(env::current_dir()?).args(arguments);
+    Ok(run::status_code(run::status(&mut cargo)?))
+}

@@ -1,0 +1,136 @@
+//! The application of every board: one request in, one answer streamed, one account of it out.
+//!
+//! It knows no hardware. The board hands in the model, the arena, a console and a counter, so that what is
+//! tested on the laptop is what runs on the device.
+
+use core::fmt;
+
+use sprat::{
+    Engine, EngineError, Generator, Image, ImageError, Kernels, Sampler, SamplerConfig, Special, StopReason,
+};
+
+use crate::console::{Console, Counter};
+use crate::memory::limits_for_context;
+use crate::protocol::{Exit, Request, Stop};
+
+/// What an answer took, beside the text that was streamed.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// Name of the kernels that ran.
+    pub kernel: &'static str,
+    /// Tokens read before the answer.
+    pub prompt_tokens: u32,
+    /// Tokens of the answer.
+    pub answer_tokens: u32,
+    /// Why it ended.
+    pub stop: Stop,
+    /// Hash of every logit that a token was chosen from, if it was asked for.
+    pub logits_hash: Option<u64>,
+    /// Count for checking the model and laying out the arena.
+    pub load: u64,
+    /// Count for reading the prompt.
+    pub prefill: u64,
+    /// Count for choosing and feeding the answer's tokens; showing them is left out.
+    pub decode: u64,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug)]
+pub enum AppError {
+    /// The model in flash is not one that this firmware runs.
+    Model(ImageError),
+    /// The arena was not laid out for this model.
+    Arena(EngineError),
+    /// The prompt was refused.
+    Prompt(EngineError),
+    /// A token could not be made.
+    Token(EngineError),
+}
+
+impl AppError {
+    /// How a firmware ends that cannot do better.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Model(_) => Exit::ModelRefused,
+            Self::Arena(_) | Self::Prompt(_) | Self::Token(_) => Exit::EngineFailed,
+        }
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model(error) => write!(f, "model refused: {error}"),
+            Self::Arena(error) => write!(f, "arena refused: {error}"),
+            Self::Prompt(error) => write!(f, "prompt refused: {error}"),
+            Self::Token(error) => write!(f, "no token: {error}"),
+        }
+    }
+}
+
+/// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes).
+///
+/// # Errors
+/// A model, an arena or a prompt that the runtime refuses; what was streamed until then stays shown.
+pub fn answer(
+    model: &[u8],
+    arena: &mut [u8],
+    context_tokens: u32,
+    request: &Request<'_>,
+    console: &mut impl Console,
+    counter: &mut impl Counter,
+) -> Result<Answer, AppError> {
+    let begun = counter.now();
+    let image = Image::new(model).map_err(AppError::Model)?;
+    // Without a tokenizer there is nothing to ask in text.
+    let tokenizer = image.tokenizer().ok_or(AppError::Prompt(EngineError::NoTokenizer))?;
+    let limits = limits_for_context(image.limits(), context_tokens);
+    let kernels = Kernels::detect();
+    let mut engine = Engine::new(&image, limits, arena, kernels).map_err(AppError::Arena)?;
+    let loaded = counter.now();
+
+    let special = if request.special { Special::Parse } else { Special::AsText };
+    let prompt_tokens = engine.prompt(request.prompt, special).map_err(AppError::Prompt)?;
+    let prefilled = counter.now();
+
+    let config = SamplerConfig {
+        repetition_penalty: request.repetition_penalty,
+        temperature: request.temperature,
+        top_k: request.top_k,
+        top_p: request.top_p,
+        min_p: request.min_p,
+    };
+    let sampler = Sampler::new(config, request.seed);
+    let mut generator = Generator::new(&mut engine, sampler, request.max_tokens as usize);
+    if request.hash_logits {
+        generator = generator.with_logits_hash();
+    }
+    let after_bos = image.meta().add_bos && request.prompt.is_empty();
+    let mut text = tokenizer.stream_decoder(after_bos);
+    let (mut answer_tokens, mut decode) = (0, 0);
+    loop {
+        let before = counter.now();
+        let token = generator.next_token().map_err(AppError::Token)?;
+        decode += counter.now() - before;
+        let Some(token) = token else { break };
+        answer_tokens += 1;
+        text.push(tokenizer.token_bytes(token), |piece| console.write(piece));
+    }
+    text.finish(|piece| console.write(piece));
+
+    Ok(Answer {
+        kernel: kernels.name(),
+        prompt_tokens: prompt_tokens as u32,
+        answer_tokens,
+        stop: match generator.stop_reason() {
+            Some(StopReason::EndToken) => Stop::EndToken,
+            Some(StopReason::ContextFull) => Stop::ContextFull,
+            // No other reason to be without a next token.
+            Some(StopReason::Limit) | None => Stop::Limit,
+        },
+        logits_hash: generator.logits_hash(),
+        load: loaded - begun,
+        prefill: prefilled - loaded,
+        decode,
+    })
+}

@@ -1,0 +1,133 @@
+//! The build script of every board: from a packed model to a linker script and constants.
+//!
+//! It runs the runtime's own checks and plan on the host, so that a model which the device would refuse, or a
+//! context which it could not hold, is a message while building and not a crash in the field.
+
+extern crate std;
+
+use std::format;
+use std::path::{Path, PathBuf};
+use std::string::{String, ToString};
+use std::{env, fs, println, vec};
+
+use sprat::Image;
+use sprat::format::Limits;
+
+use crate::memory::{Board, DEFAULT_MODEL, Fit, limits_for_context};
+
+/// Alignment of the model in flash.
+const MODEL_ALIGNMENT: usize = 64;
+
+/// Writes `memory.x` and `model.rs` for `board` into `OUT_DIR`, from the packed model that the environment
+/// variable `SPRAT_MODEL` names (relative to the workspace) and the context that `SPRAT_CONTEXT` sets in
+/// place of the packed one. A model that does not fit fails the build with what is missing.
+pub fn run(board: &Board) {
+    if let Err(message) = try_run(board) {
+        println!("cargo::error={}: {message}", board.name);
+    }
+}
+
+fn try_run(board: &Board) -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed=SPRAT_MODEL");
+    println!("cargo::rerun-if-env-changed=SPRAT_CONTEXT");
+    let path = model_path()?;
+    println!("cargo::rerun-if-changed={}", path.display());
+    let bytes = fs::read(&path).map_err(|error| {
+        format!("cannot read the packed model {}: {error}; set SPRAT_MODEL to one", path.display())
+    })?;
+    let refused = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());
+    // A file read into memory begins anywhere; the runtime reads it in place, as from flash.
+    let mut padded = vec![0; bytes.len() + MODEL_ALIGNMENT];
+    let start = padded.as_ptr().align_offset(MODEL_ALIGNMENT);
+    let flash = &mut padded[start..start + bytes.len()];
+    flash.copy_from_slice(&bytes);
+    let image = Image::new(flash).map_err(|error| refused(&error))?;
+    let mut limits = *image.limits();
+    if let Ok(context) = env::var("SPRAT_CONTEXT") {
+        let tokens = context.parse().map_err(|_| format!("SPRAT_CONTEXT is {context:?}, expected tokens"))?;
+        limits = limits_for_context(&limits, tokens);
+    }
+    let fit = board.fit(bytes.len() as u64, image.config(), &limits).map_err(|error| refused(&error))?;
+
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    write(&out.join("memory.x"), &linker_script(board, &fit))?;
+    write(&out.join("model.rs"), &constants(&path, bytes.len(), &limits, &fit))?;
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rustc-env=SPRAT_TARGET={}", variable("TARGET")?);
+    Ok(())
+}
+
+fn model_path() -> Result<PathBuf, String> {
+    // A board's package lies two folders below the workspace.
+    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../..");
+    let model = env::var("SPRAT_MODEL").unwrap_or_else(|_| DEFAULT_MODEL.to_string());
+    let path = workspace.join(&model);
+    path.canonicalize().map_err(|error| {
+        format!(
+            "cannot find the packed model {model}: {error}; set SPRAT_MODEL to one (`sprat pack` makes it)"
+        )
+    })
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|error| format!("{name}: {error}"))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// The stack lies below everything else in RAM: growing past its end, it leaves the RAM and faults instead of
+/// overwriting the arena.
+fn linker_script(board: &Board, fit: &Fit) -> String {
+    let Board { firmware, model, ram, .. } = board;
+    let stack = fit.stack_bytes;
+    format!(
+        "/* Generated for {name} from the packed model's memory plan. */
+MEMORY
+{{
+  FLASH : ORIGIN = {:#x}, LENGTH = {:#x}
+  MODEL : ORIGIN = {:#x}, LENGTH = {:#x}
+  STACK : ORIGIN = {:#x}, LENGTH = {stack:#x}
+  RAM   : ORIGIN = {:#x}, LENGTH = {:#x}
+}}
+_stack_end = ORIGIN(STACK);
+_stack_start = ORIGIN(STACK) + LENGTH(STACK);
+SECTIONS
+{{
+  .model : ALIGN(64) {{ KEEP(*(.model .model.*)); }} > MODEL
+}}
+INSERT AFTER .rodata;
+ASSERT(__euninit - ORIGIN(RAM) <= {statics:#x}, \"
+ERROR({name}): arena and statics are larger than planned; raise statics_bytes of the board\");
+",
+        firmware.origin,
+        firmware.bytes,
+        model.origin,
+        model.bytes,
+        ram.origin,
+        ram.origin + stack,
+        ram.bytes - stack,
+        name = board.name,
+        statics = fit.ram_bytes() - stack,
+    )
+}
+
+fn constants(path: &Path, model_bytes: usize, limits: &Limits, fit: &Fit) -> String {
+    format!(
+        "/// Bytes of the packed model.
+pub const MODEL_BYTES: usize = {model_bytes};
+/// Tokens of context that the arena is planned for.
+pub const CONTEXT_TOKENS: u32 = {};
+/// Bytes of the arena that the plan asks for.
+pub const ARENA_BYTES: usize = {};
+/// Bytes of stack that the linker reserves.
+pub const STACK_BYTES: u32 = {};
+/// Bytes of the largest request.
+pub const REQUEST_BYTES: usize = {};
+/// The packed model.
+pub const MODEL_FILE: &[u8; MODEL_BYTES] = include_bytes!({path:?});
+",
+        limits.context, fit.arena_bytes, fit.stack_bytes, fit.request_bytes,
+    )
+}

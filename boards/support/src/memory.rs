@@ -1,0 +1,315 @@
+//! Which boards there are, what memory each has, and whether a model fits.
+//!
+//! The board's linker script is generated from these numbers and the host tools' plan is computed from them,
+//! so the plan that a person reads is the one that the linker enforces.
+
+use core::fmt;
+
+use sprat::format::{Config, Limits};
+use sprat::{Plan, PlanError};
+
+use crate::protocol::REQUEST_OVERHEAD_BYTES;
+
+/// A stretch of a board's address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First address.
+    pub origin: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// A board, as far as memory is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// Its name, which is its package's name and begins the name of every firmware for it.
+    pub name: &'static str,
+    /// The target triple.
+    pub target: &'static str,
+    /// Flash for code and constants.
+    pub firmware: Region,
+    /// Flash for the packed model.
+    pub model: Region,
+    /// RAM for stack, arena and the firmware's own statics.
+    pub ram: Region,
+    /// RAM that the firmware's own statics may take, beside the buffer for the request. The linker checks it.
+    pub statics_bytes: u64,
+    /// Stack that the firmware needs above what the runtime does: its own frames, and the fault handler's.
+    pub stack_bytes: u64,
+    /// Whether there is firmware for it here; the others can be planned for.
+    pub has_firmware: bool,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The emulated Arm MPS2 board with application note 386: a Cortex-M4F with 4 MiB each of code memory and RAM.
+pub const QEMU_MPS2_AN386: Board = Board {
+    name: "qemu-mps2-an386",
+    target: "thumbv7em-none-eabihf",
+    firmware: Region { origin: 0, bytes: 256 * KIB },
+    model: Region { origin: 256 * KIB, bytes: 4 * MIB - 256 * KIB },
+    ram: Region { origin: 0x2000_0000, bytes: 4 * MIB },
+    statics_bytes: STATICS_BYTES,
+    stack_bytes: STACK_BYTES,
+    has_firmware: true,
+};
+
+/// Nordic's nRF52840: a Cortex-M4F.
+pub const NRF52840: Board = Board {
+    name: "nrf52840",
+    target: "thumbv7em-none-eabihf",
+    firmware: Region { origin: 0, bytes: FIRMWARE_BYTES },
+    model: Region { origin: FIRMWARE_BYTES, bytes: MIB - FIRMWARE_BYTES },
+    ram: Region { origin: 0x2000_0000, bytes: 256 * KIB },
+    has_firmware: false,
+    ..QEMU_MPS2_AN386
+};
+
+/// Raspberry Pi's RP2350 with 4 MiB of flash, as on the Pico 2: two Cortex-M33.
+pub const RP2350: Board = Board {
+    name: "rp2350",
+    target: "thumbv8m.main-none-eabihf",
+    firmware: Region { origin: 0x1000_0000, bytes: FIRMWARE_BYTES },
+    model: Region { origin: 0x1000_0000 + FIRMWARE_BYTES, bytes: 4 * MIB - FIRMWARE_BYTES },
+    ram: Region { origin: 0x2000_0000, bytes: 520 * KIB },
+    has_firmware: false,
+    ..QEMU_MPS2_AN386
+};
+
+/// ST's STM32H743: a Cortex-M7; of its RAM, what is contiguous (AXI SRAM).
+pub const STM32H743: Board = Board {
+    name: "stm32h743",
+    target: "thumbv7em-none-eabihf",
+    firmware: Region { origin: 0x0800_0000, bytes: FIRMWARE_BYTES },
+    model: Region { origin: 0x0800_0000 + FIRMWARE_BYTES, bytes: 2 * MIB - FIRMWARE_BYTES },
+    ram: Region { origin: 0x2400_0000, bytes: 512 * KIB },
+    has_firmware: false,
+    ..QEMU_MPS2_AN386
+};
+
+/// Flash for a firmware, where it is dear: what the emulated board's takes, rounded up.
+const FIRMWARE_BYTES: u64 = 128 * KIB;
+/// Statics beside arena and request: the logger, the once-flags.
+const STATICS_BYTES: u64 = 2 * KIB;
+/// Stack above the runtime's: the application's frames and a fault's.
+const STACK_BYTES: u64 = 2 * KIB;
+
+/// Every board.
+pub const BOARDS: &[Board] = &[QEMU_MPS2_AN386, NRF52840, RP2350, STM32H743];
+
+/// The packed model that a firmware is built around unless another is named, relative to the workspace.
+pub const DEFAULT_MODEL: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
+
+/// Text that a prompt may have for each token of the context unless it is set, in bytes.
+pub const PROMPT_BYTES_A_TOKEN: u32 = 4;
+
+/// The same limits for another context: the text of a prompt grows and shrinks with it, unless it was set.
+pub fn limits_for_context(limits: &Limits, context: u32) -> Limits {
+    let follows = limits.prompt_bytes == limits.context.saturating_mul(PROMPT_BYTES_A_TOKEN);
+    let prompt_bytes =
+        if follows { context.saturating_mul(PROMPT_BYTES_A_TOKEN) } else { limits.prompt_bytes };
+    Limits { context, prompt_bytes, ..*limits }
+}
+
+impl Board {
+    /// The board called `name`, or whose firmware `name` is: a board's name may be followed by a dash and more.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let is_named = |board: &&Self| {
+            name.strip_prefix(board.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        BOARDS.iter().filter(is_named).max_by_key(|board| board.name.len())
+    }
+
+    /// Where every byte of RAM goes for a model that fits this board.
+    ///
+    /// # Errors
+    /// What does not fit, with the bytes needed and present, and the largest context that would.
+    pub fn fit(&self, model_bytes: u64, config: &Config, limits: &Limits) -> Result<Fit, Misfit> {
+        if model_bytes > self.model.bytes {
+            return Err(Misfit::Flash { need: model_bytes, have: self.model.bytes });
+        }
+        let fit = self.ram_use(config, limits).map_err(Misfit::Plan)?;
+        if fit.ram_bytes() > self.ram.bytes {
+            return Err(Misfit::Ram {
+                context: limits.context,
+                need: fit.ram_bytes(),
+                have: self.ram.bytes,
+                largest_context: self.largest_context(config, limits),
+            });
+        }
+        Ok(fit)
+    }
+
+    /// The largest context that fits the RAM; `None` when not even one token does. Never more than the positions
+    /// that the model was trained for.
+    pub fn largest_context(&self, config: &Config, limits: &Limits) -> Option<u32> {
+        let fits = |context| {
+            self.ram_use(config, &limits_for_context(limits, context))
+                .is_ok_and(|fit| fit.ram_bytes() <= self.ram.bytes)
+        };
+        // RAM use grows with the context, so the last one that fits is found by halving.
+        let (mut fitting, mut failing) = (0, config.max_positions.saturating_add(1));
+        while failing - fitting > 1 {
+            let middle = fitting + (failing - fitting) / 2;
+            if fits(middle) { fitting = middle } else { failing = middle }
+        }
+        (fitting > 0).then_some(fitting)
+    }
+
+    /// Where every byte of RAM goes, whether there is as much or not.
+    ///
+    /// # Errors
+    /// Limits that the runtime cannot plan for.
+    pub fn ram_use(&self, config: &Config, limits: &Limits) -> Result<Fit, PlanError> {
+        let plan = Plan::new(config, limits)?;
+        Ok(Fit {
+            plan,
+            arena_bytes: plan.arena_bytes as u64,
+            stack_bytes: (plan.stack_bytes as u64 + self.stack_bytes).next_multiple_of(8),
+            request_bytes: u64::from(limits.prompt_bytes) + REQUEST_OVERHEAD_BYTES as u64,
+            statics_bytes: self.statics_bytes,
+        })
+    }
+}
+
+/// Where the RAM of a board goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// The runtime's plan.
+    pub plan: Plan,
+    /// The one arena: KV cache, scratch, logits.
+    pub arena_bytes: u64,
+    /// The stack, the runtime's and the firmware's.
+    pub stack_bytes: u64,
+    /// The buffer for one request.
+    pub request_bytes: u64,
+    /// Everything else that the firmware keeps.
+    pub statics_bytes: u64,
+}
+
+impl Fit {
+    /// All of it.
+    pub const fn ram_bytes(&self) -> u64 {
+        self.arena_bytes + self.stack_bytes + self.request_bytes + self.statics_bytes
+    }
+}
+
+/// Why a model does not fit a board.
+#[derive(Clone, Copy, Debug)]
+pub enum Misfit {
+    /// The packed file is larger than the flash for it.
+    Flash {
+        /// Bytes of the packed file.
+        need: u64,
+        /// Bytes of flash.
+        have: u64,
+    },
+    /// Arena, stack and statics are more than the RAM.
+    Ram {
+        /// The context asked for, in tokens.
+        context: u32,
+        /// Bytes needed.
+        need: u64,
+        /// Bytes of RAM.
+        have: u64,
+        /// The largest context that fits.
+        largest_context: Option<u32>,
+    },
+    /// The limits are none that the runtime can plan for.
+    Plan(PlanError),
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Flash { need, have } => write!(
+                f,
+                "the model does not fit the flash: {need} bytes needed, {have} available, {} missing; \
+                 take a smaller model or pack it with smaller weights",
+                need.saturating_sub(have)
+            ),
+            Self::Ram { context, need, have, largest_context } => {
+                let missing = need.saturating_sub(have);
+                write!(
+                    f,
+                    "a context of {context} tokens does not fit the RAM: {need} bytes needed, \
+                     {have} available, {missing} missing; "
+                )?;
+                match largest_context {
+                    Some(largest) => write!(f, "the largest context that fits is {largest}"),
+                    None => write!(f, "no context fits, take a smaller model"),
+                }
+            }
+            Self::Plan(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for Misfit {}
+
+#[cfg(test)]
+mod tests {
+    use sprat::format::{Activation, FeedForward, KvType, Norm, Pairing, Position};
+
+    use super::*;
+
+    const CONFIG: Config = Config {
+        vocab_size: 1024,
+        hidden_size: 128,
+        layers: 5,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 32,
+        ffn_size: 256,
+        max_positions: 1 << 20,
+        norm: Norm::RmsNorm,
+        norm_eps: 1e-5,
+        position: Position::Rotary { dims: 32, pairing: Pairing::Half },
+        feed_forward: FeedForward::Gated(Activation::Silu),
+        group: 32,
+    };
+
+    const LIMITS: Limits = Limits { context: 256, prefill_chunk: 8, prompt_bytes: 1024, kv: KvType::Q8 };
+
+    #[test]
+    fn boards_are_found_by_the_beginning_of_a_name() {
+        assert_eq!(Board::find("qemu-mps2-an386"), Some(&QEMU_MPS2_AN386));
+        assert_eq!(Board::find("qemu-mps2-an386-drill"), Some(&QEMU_MPS2_AN386));
+        assert_eq!(Board::find("qemu-mps2-an3860"), None);
+        assert_eq!(Board::find(""), None);
+    }
+
+    #[test]
+    fn regions_are_aligned_and_apart() {
+        for board in BOARDS {
+            assert!(board.firmware.origin + board.firmware.bytes <= board.model.origin, "{}", board.name);
+            assert!(board.model.origin.is_multiple_of(64), "{}", board.name);
+            // The guard below the stack is 64 KiB.
+            assert!(board.ram.origin.is_multiple_of(0x1_0000), "{}", board.name);
+        }
+    }
+
+    #[test]
+    fn the_largest_context_fits_and_one_more_does_not() {
+        for board in BOARDS {
+            let largest = board.largest_context(&CONFIG, &LIMITS).unwrap();
+            let fit = |context| board.fit(1000, &CONFIG, &limits_for_context(&LIMITS, context));
+            assert!(fit(largest).unwrap().ram_bytes() <= board.ram.bytes);
+            match fit(largest + 1) {
+                Err(Misfit::Ram { context, need, have, largest_context }) => {
+                    assert_eq!((context, largest_context), (largest + 1, Some(largest)));
+                    assert!(need > have);
+                }
+                other => panic!("{}: {other:?}", board.name),
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_larger_than_the_flash_is_refused_with_the_bytes() {
+        let have = NRF52840.model.bytes;
+        let error = NRF52840.fit(have + 10, &CONFIG, &LIMITS).unwrap_err();
+        assert!(matches!(error, Misfit::Flash { need, .. } if need == have + 10), "{error:?}");
+    }
+}

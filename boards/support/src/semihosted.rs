@@ -1,0 +1,215 @@
+//! The firmware of a board that an emulator runs, with the host's files and streams for a wire.
+//!
+//! A request comes from a host file, the report goes to another; both are named in the arguments that the
+//! emulator passes. Text streams to standard error, logs go to standard output as `defmt` frames, and the
+//! exit code is one of [`Exit`]. Without arguments a built-in prompt is answered and only logged.
+
+use core::ffi::CStr;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use defmt::{Display2Format, error, info, warn};
+// The logger's symbols; nothing of it is called by name.
+use defmt_semihosting as _;
+use semihosting::experimental::env;
+use semihosting::fs::{self, File};
+use semihosting::io::{self, Read as _, Stderr, Write as _};
+
+use crate::app::{self, Answer};
+use crate::console::{Console, Counter};
+use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
+
+/// Answered when the emulator passes no arguments.
+const DEFAULT_REQUEST: Request<'static> = Request {
+    prompt: "<|user|>What is the capital of France?<|assistant|>",
+    special: true,
+    max_tokens: 64,
+    temperature: 0.0,
+    top_k: 0,
+    top_p: 1.0,
+    min_p: 0.0,
+    repetition_penalty: 1.0,
+    seed: 0,
+    hash_logits: false,
+};
+
+/// Bytes of all arguments together; the runner passes short relative names.
+const ARGUMENTS_BYTES: usize = 256;
+/// Bytes of one file name with its terminator.
+const NAME_BYTES: usize = 64;
+
+/// What a firmware is made of.
+pub struct Firmware {
+    /// The board's name.
+    pub board: &'static str,
+    /// The target triple that it was built for.
+    pub target: &'static str,
+    /// The packed model, in flash.
+    pub model: &'static [u8],
+    /// Tokens of context that the arena was planned for.
+    pub context_tokens: u32,
+    /// The arena, aligned to 16 bytes.
+    pub arena: &'static mut [u8],
+    /// Room for a request.
+    pub request: &'static mut [u8],
+    /// Bytes of stack that the linker reserved.
+    pub stack_reserved_bytes: u32,
+    /// The stack's high-water mark, in bytes.
+    pub stack_used_bytes: fn() -> u32,
+}
+
+impl Firmware {
+    /// Answers the request that the emulator passes, then ends the emulator.
+    pub fn run(self, counter: &mut impl Counter) -> ! {
+        info!(
+            "{=str}: model {=usize} bytes, context {=u32} tokens, arena {=usize} bytes, stack {=u32} bytes",
+            self.board,
+            self.model.len(),
+            self.context_tokens,
+            self.arena.len(),
+            self.stack_reserved_bytes,
+        );
+        exit(self.answer(counter).err().unwrap_or(Exit::Success))
+    }
+
+    fn answer(self, counter: &mut impl Counter) -> Result<(), Exit> {
+        let mut names = [[0; NAME_BYTES]; 2];
+        let [request_name, report_name] = &mut names;
+        let request = match file_names(request_name, report_name)? {
+            0 => DEFAULT_REQUEST,
+            _ => read_request(name(request_name)?, self.request)?,
+        };
+        let mut console = HostConsole(io::stderr().ok());
+        let answer =
+            app::answer(self.model, self.arena, self.context_tokens, &request, &mut console, counter)
+                .map_err(|error| {
+                    error!("{}", Display2Format(&error));
+                    error.exit()
+                })?;
+        let report = Report {
+            board: self.board,
+            target: self.target,
+            kernel: answer.kernel,
+            context_tokens: self.context_tokens,
+            prompt_tokens: answer.prompt_tokens,
+            answer_tokens: answer.answer_tokens,
+            stop: answer.stop,
+            logits_hash: answer.logits_hash,
+            load_instructions: answer.load,
+            prefill_instructions: answer.prefill,
+            decode_instructions: answer.decode,
+            arena_bytes: self.arena.len() as u32,
+            stack_reserved_bytes: self.stack_reserved_bytes,
+            stack_used_bytes: (self.stack_used_bytes)(),
+        };
+        log(&answer, &report);
+        match report_name[0] {
+            0 => Ok(()),
+            _ => write_report(name(report_name)?, &report),
+        }
+    }
+}
+
+/// Copies the names of the request and report files out of the arguments; how many there were, 0 to 2.
+#[inline(never)]
+fn file_names(request: &mut [u8; NAME_BYTES], report: &mut [u8; NAME_BYTES]) -> Result<usize, Exit> {
+    let Ok(arguments) = env::args::<ARGUMENTS_BYTES>() else {
+        warn!("arguments longer than {=usize} bytes are ignored", ARGUMENTS_BYTES);
+        return Ok(0);
+    };
+    // The first argument names the program.
+    let given = (&arguments).into_iter().skip(1);
+    given.zip([request, report]).try_fold(0, |count, (argument, place)| {
+        let bytes = argument.map_err(|_| Exit::BadRequest)?.as_bytes();
+        // One byte of the place stays zero and ends the name.
+        let place = place[..NAME_BYTES - 1].get_mut(..bytes.len()).ok_or_else(|| {
+            error!("a file name of {=usize} bytes is longer than {=usize}", bytes.len(), NAME_BYTES - 1);
+            Exit::BadRequest
+        })?;
+        place.copy_from_slice(bytes);
+        Ok(count + 1)
+    })
+}
+
+fn name(bytes: &[u8]) -> Result<&CStr, Exit> {
+    CStr::from_bytes_until_nul(bytes).map_err(|_| Exit::BadRequest)
+}
+
+#[inline(never)]
+fn read_request<'b>(name: &CStr, buffer: &'b mut [u8]) -> Result<Request<'b>, Exit> {
+    let mut length = 0;
+    let mut file = File::open(name).map_err(|_| {
+        error!("the request file cannot be opened");
+        Exit::BadRequest
+    })?;
+    loop {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(_) => {
+                error!("the request file cannot be read");
+                return Err(Exit::BadRequest);
+            }
+        }
+    }
+    if length == buffer.len() {
+        error!("the request has {=usize} bytes or more: the model is packed for shorter prompts", length);
+        return Err(Exit::BadRequest);
+    }
+    postcard::from_bytes(&buffer[..length]).map_err(|_| {
+        error!("the request ({=usize} bytes) cannot be decoded", length);
+        Exit::BadRequest
+    })
+}
+
+#[inline(never)]
+fn write_report(name: &CStr, report: &Report<'_>) -> Result<(), Exit> {
+    let mut buffer = [0; REPORT_BYTES];
+    let written = postcard::to_slice(report, &mut buffer).is_ok_and(|bytes| fs::write(name, &*bytes).is_ok());
+    written.then_some(()).ok_or_else(|| {
+        error!("the report cannot be written");
+        Exit::ReportFailed
+    })
+}
+
+#[inline(never)]
+fn log(answer: &Answer, report: &Report<'_>) {
+    info!(
+        "{=str} kernels: {=u32} + {=u32} tokens, stack {=u32} of {=u32} bytes used",
+        answer.kernel,
+        answer.prompt_tokens,
+        answer.answer_tokens,
+        report.stack_used_bytes,
+        report.stack_reserved_bytes,
+    );
+}
+
+/// Text to the host's standard error; standard output belongs to the logs. Text that the host does not take
+/// is lost, as on a serial line without a listener.
+struct HostConsole(Option<Stderr>);
+
+impl Console for HostConsole {
+    fn write(&mut self, text: &str) {
+        if let Some(stream) = &mut self.0 {
+            _ = stream.write_all(text.as_bytes());
+        }
+    }
+}
+
+/// Ends the emulator.
+pub fn exit(exit: Exit) -> ! {
+    semihosting::process::exit(exit.code().into())
+}
+
+/// A panic while a panic is being logged must not go round in circles.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // No read-modify-write, which the smallest cores lack; handlers do not interrupt each other here.
+    if !PANICKED.load(Ordering::Relaxed) {
+        PANICKED.store(true, Ordering::Relaxed);
+        error!("{}", Display2Format(info));
+    }
+    exit(Exit::Panic)
+}

@@ -1,0 +1,25 @@
+//! The command line: arguments in, the library's functions, text or JSON out.
+//!
+//! What a model writes goes to standard output, everything about it to standard error. Errors are one line with
+//! their causes; the exit code is 1 for them and 2 for a wrong use of the program.
+
+mod arguments;
+mod commands;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    match commands::dispatch(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The arguments of every command, and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use sprat::SamplerConfig;
+use sprat_format::Role;
+
+use super::values::{Kv, MatrixLayout, Weights, byte_count, exception};
+use crate::import::OpenOptions;
+use crate::pack::{PackOptions, WeightType};
+
+/// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
+#[derive(Debug, Parser)]
+#[command(name = "sprat", version, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Import a checkpoint, quantize it and pack it into one file
+    #[command(after_help = "Examples:\n  sprat pack models/assistant-0.9m -o assistant.sprat\n  \
+        sprat pack stories260K.bin --tokenizer tok512.bin -o stories.sprat --weights f16\n  \
+        sprat pack model/ -o model.sprat --context 512 --board qemu-mps2-an386")]
+    Pack(PackArguments),
+    /// Show what is in a checkpoint or a packed file
+    #[command(after_help = "Examples:\n  sprat inspect assistant.sprat --tensors\n  \
+        sprat inspect models/assistant-0.9m --json")]
+    Inspect(InspectArguments),
+    /// Show what a model needs on a board, and whether it fits
+    #[command(after_help = "Examples:\n  sprat plan assistant.sprat --board qemu-mps2-an386\n  \
+        sprat plan assistant.sprat --board nrf52840 --context 128 --kv f16 --json")]
+    Plan(PlanArguments),
+    /// Run a model on this machine
+    #[command(after_help = "Examples:\n  sprat run stories.sprat --prompt \"Once upon a time\"\n  \
+        sprat run assistant.sprat --special --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"\n  \
+        sprat run stories260K.bin --tokenizer tok512.bin --temperature 0.8 --top-p 0.9 --seed 7")]
+    Run(RunArguments),
+    /// Run a model on an emulated board, and count instructions and bytes
+    #[command(after_help = "Example:\n  sprat emulate assistant.sprat --board qemu-mps2-an386 --special \
+        --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"")]
+    Emulate(EmulateArguments),
+    /// Write the logits at every position of a sequence
+    #[command(
+        after_help = "Example:\n  sprat logits model.sprat --ids 1,2,3 -o logits.safetensors --prefill"
+    )]
+    Logits(LogitsArguments),
+    /// Measure packed models against their checkpoint on a text
+    #[command(
+        after_help = "Example:\n  sprat eval q8.sprat f16.sprat --against stories260K.bin --tokenizer tok512.bin \
+        --text stories.txt --chart loss.svg"
+    )]
+    Eval(EvalArguments),
+}
+
+/// How a checkpoint is opened.
+#[derive(Debug, Args)]
+pub(super) struct OpenArguments {
+    /// The tokenizer (tokenizer.json, llama2.c's tokenizer.bin, or a directory), if it is not beside the
+    /// checkpoint
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// A setting of config.json that is known to change no number (may be repeated)
+    #[arg(long = "ignore-setting", value_name = "KEY")]
+    ignored_settings: Vec<String>,
+}
+
+impl OpenArguments {
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions { tokenizer: self.tokenizer.clone(), ignored_settings: self.ignored_settings.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PackArguments {
+    /// The checkpoint: a Hugging Face directory or a llama2.c file
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// The packed file to write
+    #[arg(short, long, value_name = "OUT.sprat")]
+    pub output: PathBuf,
+    /// Type of the weights
+    #[arg(long, value_enum, default_value = "q8")]
+    weights: Weights,
+    /// Another type for one kind of matrix, as in token_embedding=f16 (may be repeated)
+    #[arg(long = "tensor", value_name = "TENSOR=TYPE", value_parser = exception)]
+    exceptions: Vec<(Role, WeightType)>,
+    /// Inputs that share a scale in q8: 4 to 256, a multiple of 4
+    #[arg(long, default_value_t = PackOptions::default().group)]
+    group: u16,
+    /// How q8 matrices are arranged; the numbers are the same
+    #[arg(long, value_enum, default_value = "biased")]
+    layout: MatrixLayout,
+    /// Type of the keys and values on the device
+    #[arg(long, value_enum, default_value = "q8")]
+    kv: Kv,
+    /// Tokens of context [default: the model's positions, at most 2048]
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<u32>,
+    /// Tokens that one pass over the weights processes while reading a prompt
+    #[arg(long, value_name = "TOKENS", default_value_t = PackOptions::default().prefill_chunk)]
+    prefill_chunk: u32,
+    /// Bytes of text that can be tokenized at once [default: 4 for each token of the context]
+    #[arg(long, value_name = "BYTES")]
+    prompt_bytes: Option<u32>,
+    /// Name of the model [default: that of the checkpoint]
+    #[arg(long)]
+    name: Option<String>,
+    /// Refuse to pack what does not fit this board
+    #[arg(long)]
+    pub board: Option<String>,
+    /// Print what was packed as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArguments,
+}
+
+impl PackArguments {
+    pub fn options(&self) -> PackOptions {
+        PackOptions {
+            weights: self.weights.into(),
+            exceptions: self.exceptions.clone(),
+            group: self.group,
+            layout: self.layout.into(),
+            kv: self.kv.into(),
+            context: self.context,
+            prefill_chunk: self.prefill_chunk,
+            prompt_bytes: self.prompt_bytes,
+            name: self.name.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// A packed file or a checkpoint
+    #[arg(value_name = "F")]
+    pub file: PathBuf,
+    /// List every tensor
+    #[arg(long)]
+    pub tensors: bool,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArguments {
+    /// A packed file
+    #[arg(value_name = "F")]
+    pub file: PathBuf,
+    /// The board
+    #[arg(long)]
+    pub board: String,
+    /// Tokens of context [default: as packed]
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<u32>,
+    /// Type of the keys and values [default: as packed]
+    #[arg(long, value_enum)]
+    pub kv: Option<Kv>,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// A packed file, or a checkpoint, which is then run in f32
+    #[arg(value_name = "F")]
+    pub file: PathBuf,
+    /// The text to continue
+    #[arg(long, default_value = "")]
+    pub prompt: String,
+    /// Special tokens in the prompt become special tokens
+    #[arg(long)]
+    pub special: bool,
+    /// Tokens to write at most
+    #[arg(long, value_name = "TOKENS", default_value_t = 256)]
+    pub max_tokens: usize,
+    #[command(flatten)]
+    pub sampling: SamplingArguments,
+    /// Tokens of context [default: as packed]
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<u32>,
+    /// Kernels to compute with [default: the best ones of this machine]
+    #[arg(long, value_name = "NAME")]
+    pub kernels: Option<String>,
+    /// Print text, tokens and statistics as JSON at the end instead of the text as it comes
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulateArguments {
+    /// A packed file
+    #[arg(value_name = "F")]
+    pub file: PathBuf,
+    /// The board
+    #[arg(long, default_value = "qemu-mps2-an386")]
+    pub board: String,
+    /// The text to continue
+    #[arg(long, default_value = "")]
+    pub prompt: String,
+    /// Special tokens in the prompt become special tokens
+    #[arg(long)]
+    pub special: bool,
+    /// Tokens to write at most
+    #[arg(long, value_name = "TOKENS", default_value_t = 256)]
+    pub max_tokens: u32,
+    #[command(flatten)]
+    pub sampling: SamplingArguments,
+    /// Tokens of context [default: as packed]
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<u32>,
+    /// Also hash all logits, to compare with `sprat run`
+    #[arg(long)]
+    pub hash: bool,
+    /// Print text and statistics as JSON at the end instead of the text as it comes
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Args)]
+pub(super) struct SamplingArguments {
+    /// 0 takes the most likely token, always
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Choose among the k most likely tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: u32,
+    /// Choose among the most likely tokens with this share of the probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f32,
+    /// Choose among tokens with this share of the most likely one's probability
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_p: f32,
+    /// Makes the last 64 tokens less likely; 1 for no penalty
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// Start of the random stream: the same seed gives the same text on every device
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl SamplingArguments {
+    pub fn config(&self) -> SamplerConfig {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, .. } = *self;
+        SamplerConfig { repetition_penalty, temperature, top_k, top_p, min_p }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogitsArguments {
+    /// A packed file, or a checkpoint, which is then run in f32
+    #[arg(value_name = "F")]
+    pub file: PathBuf,
+    /// Token ids, separated by commas
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub ids: Vec<u32>,
+    /// The safetensors file to write: tensor `logits`, positions x vocabulary, f32
+    #[arg(short, long, value_name = "OUT.safetensors")]
+    pub output: PathBuf,
+    /// Feed the ids in chunks, as a prompt is, instead of one at a time
+    #[arg(long)]
+    pub prefill: bool,
+    /// Kernels to compute with [default: the best ones of this machine]
+    #[arg(long, value_name = "NAME")]
+    pub kernels: Option<String>,
+    #[command(flatten)]
+    pub open: OpenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvalArguments {
+    /// Packed files
+    #[arg(value_name = "F", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The checkpoint that they were packed from; it runs in f32
+    #[arg(long, value_name = "SRC")]
+    pub against: PathBuf,
+    /// A text
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Bytes of the text to use; K and M mean 1024 and 1024 x 1024
+    #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = byte_count)]
+    pub max_bytes: usize,
+    /// Also write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Also draw the result as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    pub chart: Option<PathBuf>,
+    #[command(flatten)]
+    pub open: OpenArguments,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

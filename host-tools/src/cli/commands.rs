@@ -1,0 +1,223 @@
+//! What each command does with the library.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, Write};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use sprat_board_support::memory::limits_for_context;
+use sprat_board_support::protocol::Request;
+use sprat_emulator::firmware::Progress;
+
+use super::arguments::{
+    Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments, PackArguments,
+    PlanArguments, RunArguments,
+};
+use crate::boards::Board;
+use crate::emulate::Emulated;
+use crate::eval::{evaluate, write_chart};
+use crate::import::Checkpoint;
+use crate::inspect::{inspect, inspect_image};
+use crate::logits::{Feeding, logits};
+use crate::model::Model;
+use crate::pack;
+use crate::plan::{Subject, plan};
+use crate::progress::bar;
+use crate::run::{RunOptions, run};
+use crate::table::grouped;
+
+pub(super) fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Pack(arguments) => pack(&arguments),
+        Command::Inspect(arguments) => inspect_file(&arguments),
+        Command::Plan(arguments) => plan_file(&arguments),
+        Command::Run(arguments) => run_file(&arguments),
+        Command::Emulate(arguments) => emulate_file(&arguments),
+        Command::Logits(arguments) => logits_file(&arguments),
+        Command::Eval(arguments) => eval_files(&arguments),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out).context("cannot write to standard output")
+}
+
+/// Text that a person reads; a closed pipe (`| head`) is an error and not a panic.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+fn pack(arguments: &PackArguments) -> Result<()> {
+    let checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
+    for note in &checkpoint.notes {
+        eprintln!("note: {note}");
+    }
+    let options = arguments.options();
+    let layout = pack::layout(&checkpoint, &options)?;
+    let board = arguments.board.as_deref().map(Board::by_name).transpose()?;
+    let check = |file_bytes: u64| match board {
+        Some(board) => {
+            let tokenizer_bytes = checkpoint.tokenizer.as_ref().map_or(0, Vec::len) as u64;
+            let subject = Subject { config: layout.config, file_bytes, tokenizer_bytes };
+            plan(&subject, &layout.limits, board)?.require_fit()
+        }
+        None => Ok(()),
+    };
+    // The RAM is known before anything is written; the flash only when the file is.
+    check(0)?;
+    let progress = bar("packing");
+    let length = pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?;
+    progress.finish_and_clear();
+    let model = Model::open(&arguments.output, &arguments.open.options(), &progress)?;
+    let image = model.image().context("the file that was just written cannot be read back")?;
+    if arguments.json {
+        return print_json(&inspect_image(&image));
+    }
+    eprintln!("{}: {} bytes", arguments.output.display(), grouped(length));
+    Ok(())
+}
+
+fn inspect_file(arguments: &InspectArguments) -> Result<()> {
+    let inspection = inspect(&arguments.file, &arguments.open.options())?;
+    match arguments.json {
+        true => print_json(&inspection),
+        false => print(&inspection.to_text(arguments.tensors)),
+    }
+}
+
+fn plan_file(arguments: &PlanArguments) -> Result<()> {
+    let model = Model::open_packed(&arguments.file)?;
+    let image = model.image()?;
+    let board = Board::by_name(&arguments.board)?;
+    let mut limits = *image.limits();
+    if let Some(context) = arguments.context {
+        limits = limits_for_context(&limits, context);
+    }
+    if let Some(kv) = arguments.kv {
+        limits.kv = kv.into();
+    }
+    let subject = Subject {
+        config: *image.config(),
+        file_bytes: model.bytes().len() as u64,
+        tokenizer_bytes: image.file().tokenizer_section().len() as u64,
+    };
+    let report = plan(&subject, &limits, board)?;
+    match arguments.json {
+        true => print_json(&report)?,
+        false => print(&report.to_string())?,
+    }
+    report.require_fit()
+}
+
+fn run_file(arguments: &RunArguments) -> Result<()> {
+    let progress = bar("packing");
+    let model = Model::open(&arguments.file, &arguments.open.options(), &progress)?;
+    progress.finish_and_clear();
+    let options = RunOptions {
+        prompt: arguments.prompt.clone(),
+        special: arguments.special,
+        max_tokens: arguments.max_tokens,
+        sampler: arguments.sampling.config(),
+        seed: arguments.sampling.seed,
+        kernels: arguments.kernels.clone(),
+        context: arguments.context,
+    };
+    let mut out = std::io::stdout().lock();
+    let mut written = Ok(());
+    let report = run(&model, &options, |piece| {
+        if !arguments.json && written.is_ok() {
+            written = write!(out, "{piece}").and_then(|()| out.flush());
+        }
+    })?;
+    written.context("cannot write to standard output")?;
+    drop(out);
+    if arguments.json {
+        return print_json(&report);
+    }
+    print("\n")?;
+    eprintln!("{}", report.summary());
+    Ok(())
+}
+
+fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
+    eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
+    let progress = if std::io::stderr().is_terminal() { Progress::Shown } else { Progress::Silent };
+    let emulated = Emulated::build(&arguments.board, &arguments.file, arguments.context, progress)?;
+    let sampler = arguments.sampling.config();
+    let request = Request {
+        prompt: &arguments.prompt,
+        special: arguments.special,
+        max_tokens: arguments.max_tokens,
+        temperature: sampler.temperature,
+        top_k: sampler.top_k,
+        top_p: sampler.top_p,
+        min_p: sampler.min_p,
+        repetition_penalty: sampler.repetition_penalty,
+        seed: arguments.sampling.seed,
+        hash_logits: arguments.hash,
+    };
+    let mut written = Ok(());
+    let report = emulated.ask(&request, |piece| {
+        if !arguments.json && written.is_ok() {
+            written = print(piece);
+        }
+    })?;
+    written?;
+    match arguments.json {
+        true => print_json(&report),
+        false => print(&format!("\n\n{report}")),
+    }
+}
+
+fn logits_file(arguments: &LogitsArguments) -> Result<()> {
+    let progress = bar("packing");
+    let model = Model::open(&arguments.file, &arguments.open.options(), &progress)?;
+    progress.finish_and_clear();
+    let feeding = if arguments.prefill { Feeding::Prefill } else { Feeding::TokenByToken };
+    let found = logits(&model, &arguments.ids, feeding, arguments.kernels.as_deref())?;
+    found.write(&arguments.output)?;
+    eprintln!("{}: logits, {} x {}", arguments.output.display(), found.positions, found.vocab_size);
+    Ok(())
+}
+
+fn eval_files(arguments: &EvalArguments) -> Result<()> {
+    let open = arguments.open.options();
+    let progress = bar("packing");
+    let reference = Model::open(&arguments.against, &open, &progress)?;
+    let models = arguments.files.iter().map(|path| Model::open(path, &open, &progress));
+    let models = models.collect::<Result<Vec<_>>>()?;
+    progress.finish_and_clear();
+    let text = read_text(arguments)?;
+    let progress = bar("measuring");
+    let evaluation = evaluate(&models, &reference, &text, &progress)?;
+    progress.finish_and_clear();
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_string_pretty(&evaluation)? + "\n";
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.chart {
+        write_chart(&evaluation, path)?;
+    }
+    print(&evaluation.to_text())
+}
+
+/// The beginning of the text, up to a whole character.
+fn read_text(arguments: &EvalArguments) -> Result<String> {
+    let what = || format!("cannot read {}", arguments.text.display());
+    let mut bytes = Vec::new();
+    let file = File::open(&arguments.text).with_context(what)?;
+    file.take(arguments.max_bytes as u64).read_to_end(&mut bytes).with_context(what)?;
+    let valid = match std::str::from_utf8(&bytes) {
+        Ok(_) => bytes.len(),
+        // Only a character that was cut off at the end is left out.
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} is not UTF-8", arguments.text.display()));
+        }
+    };
+    bytes.truncate(valid);
+    String::from_utf8(bytes).with_context(what)
+}

@@ -1,0 +1,229 @@
+//! A Hugging Face directory: `config.json`, safetensors in one file or in shards, and the tokenizer's files.
+//!
+//! The family's blueprint says which tensors there must be; this file finds them, in whatever file and with or
+//! without the family's prefix, and refuses what is missing, extra or of another shape by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use safetensors::SafeTensors;
+use serde_json::{Map, Value};
+use sprat_format::Role;
+
+use super::families::{Blueprint, SUPPORTED, Tie, Wanted, blueprint};
+use super::settings::{Settings, parse_object, token_ids};
+use super::tensor::{Dtype, Source, Stored};
+use super::{Checkpoint, OpenOptions, Tensors};
+use crate::map::MappedFile;
+
+/// Endings of buffers that older checkpoints hold beside their weights: masks and recomputable tables.
+const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
+
+/// A tensor as the files have it.
+struct Present {
+    file: usize,
+    offset: usize,
+    bytes: usize,
+    dtype: safetensors::Dtype,
+    shape: Vec<usize>,
+}
+
+/// Opens the directory.
+pub(super) fn open(directory: &Path, options: &OpenOptions) -> Result<Checkpoint> {
+    let config_path = directory.join("config.json");
+    ensure!(
+        config_path.is_file(),
+        "{} has no config.json: expected a Hugging Face directory (config.json, model.safetensors, \
+         tokenizer.json)",
+        directory.display()
+    );
+    let config_map = read_object(&config_path)?;
+    let family = match config_map.get("model_type") {
+        Some(Value::String(family)) => family.as_str(),
+        Some(other) => bail!("config.json: model_type = {other}, expected a string; supported: {SUPPORTED}"),
+        None => bail!("config.json: model_type is missing; supported: {SUPPORTED}"),
+    };
+    let settings = Settings::new(format!("config.json ({family})"), &config_map);
+    let blueprint = blueprint(family, settings, &options.ignored_settings)?;
+
+    let (files, present) = find_tensors(directory)?;
+    let prefixed = present.keys().any(|name| name.starts_with(blueprint.prefix));
+    let config = blueprint.config;
+    let tensors = assign(blueprint, &present, prefixed, &files)?;
+    let mut checkpoint =
+        Checkpoint::new(config, name_of(directory), format!("Hugging Face {family}"), files, tensors);
+    checkpoint.take_tokens(special_tokens(directory, &config_map)?);
+    Ok(checkpoint)
+}
+
+fn name_of(directory: &Path) -> String {
+    let absolute = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+    absolute.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse_object(&path.display().to_string(), &bytes)
+}
+
+/// What the files say of the tokens that begin and end a text.
+pub(super) struct SpecialTokens {
+    pub bos: Option<u32>,
+    pub end_tokens: Vec<u32>,
+}
+
+/// `generation_config.json` overrides `config.json`.
+fn special_tokens(directory: &Path, config: &Map<String, Value>) -> Result<SpecialTokens> {
+    let path = directory.join("generation_config.json");
+    let generation = if path.is_file() { read_object(&path)? } else { Map::new() };
+    let find = |key| {
+        let overriding = token_ids("generation_config.json", &generation, key)?;
+        let own = token_ids("config.json", config, key)?;
+        Ok::<_, anyhow::Error>(overriding.or(own).unwrap_or_default())
+    };
+    Ok(SpecialTokens { bos: find("bos_token_id")?.first().copied(), end_tokens: find("eos_token_id")? })
+}
+
+/// The safetensors files of a directory: one, or the shards that the index names.
+fn tensor_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let index_path = directory.join("model.safetensors.index.json");
+    if index_path.is_file() {
+        let index = read_object(&index_path)?;
+        let map = index.get("weight_map").and_then(Value::as_object);
+        let map = map.ok_or_else(|| anyhow!("{}: weight_map is missing", index_path.display()))?;
+        let shards: Option<BTreeSet<&str>> = map.values().map(Value::as_str).collect();
+        let shards = shards.ok_or_else(|| anyhow!("{}: weight_map is malformed", index_path.display()))?;
+        return Ok(shards.into_iter().map(|name| directory.join(name)).collect());
+    }
+    let single = directory.join("model.safetensors");
+    ensure!(
+        single.is_file(),
+        "{} has neither model.safetensors nor model.safetensors.index.json{}",
+        directory.display(),
+        if directory.join("pytorch_model.bin").is_file() {
+            ": pytorch_model.bin is not supported, save the model with safe_serialization=True"
+        } else {
+            ""
+        }
+    );
+    Ok(vec![single])
+}
+
+fn find_tensors(directory: &Path) -> Result<(Vec<MappedFile>, BTreeMap<String, Present>)> {
+    let (mut files, mut present) = (Vec::new(), BTreeMap::new());
+    for path in tensor_files(directory)? {
+        let map = MappedFile::open(&path)?;
+        let (header, metadata) = SafeTensors::read_metadata(&map).with_context(|| {
+            format!(
+                "{} ({} bytes) is not a whole safetensors file: damaged or cut short, download it again",
+                path.display(),
+                map.len()
+            )
+        })?;
+        for (name, info) in metadata.tensors() {
+            let (from, to) = info.data_offsets;
+            let tensor = Present {
+                file: files.len(),
+                // The header is a length of 8 bytes and that many bytes of JSON.
+                offset: 8 + header + from,
+                bytes: to - from,
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+            };
+            if present.insert(name.clone(), tensor).is_some() {
+                bail!("tensor {name} is in more than one file of {}", directory.display());
+            }
+        }
+        files.push(map);
+    }
+    Ok((files, present))
+}
+
+/// Gives each role its tensor and refuses what does not match.
+fn assign(
+    blueprint: Blueprint,
+    present: &BTreeMap<String, Present>,
+    prefixed: bool,
+    files: &[MappedFile],
+) -> Result<Tensors> {
+    let Blueprint { config, prefix, mut wanted, rotary, tie } = blueprint;
+    let full_name = |name: &str| if prefixed { format!("{prefix}{name}") } else { name.to_owned() };
+    for want in &mut wanted {
+        want.name = full_name(&want.name);
+    }
+    let embedding = wanted[0].name.clone();
+    let head = Wanted::matrix("lm_head.weight".into(), Role::Head, None, &config);
+    let is_embedding = |stored: &Present| {
+        present.get(&embedding).is_some_and(|other| bytes_of(other, files) == bytes_of(stored, files))
+    };
+    // A tied head may be stored once more; what it holds must then be the embedding.
+    match (tie, present.get(&head.name)) {
+        (Tie::Tied, Some(stored)) => ensure!(
+            is_embedding(stored),
+            "config.json: tie_word_embeddings = true, but lm_head.weight differs from {embedding}: set it to \
+             false if the head is meant to be a matrix of its own"
+        ),
+        (Tie::TiedUnlessPresent, Some(stored)) if is_embedding(stored) => {}
+        (Tie::Tied | Tie::TiedUnlessPresent, None) => {}
+        (Tie::Untied, _) | (Tie::TiedUnlessPresent, Some(_)) => wanted.push(head),
+    }
+
+    let missing: Vec<&str> =
+        wanted.iter().map(|want| &*want.name).filter(|&name| !present.contains_key(name)).collect();
+    ensure!(missing.is_empty(), "the checkpoint lacks {}", listed(&missing));
+    let names: BTreeSet<&str> = wanted.iter().map(|want| &*want.name).collect();
+    let known = |name: &str| {
+        names.contains(name) || name == "lm_head.weight" || BUFFERS.iter().any(|end| name.ends_with(end))
+    };
+    let extra: Vec<&str> = present.keys().map(|name| &**name).filter(|name| !known(name)).collect();
+    ensure!(
+        extra.is_empty(),
+        "the checkpoint has {}, which such a model has no use for: its configuration or its family is another \
+         one",
+        listed(&extra)
+    );
+
+    let mut tensors = Tensors::new();
+    for want in wanted {
+        let stored = &present[&want.name];
+        ensure!(
+            stored.shape == want.shape,
+            "tensor {} has the shape {:?}, config.json asks for {:?}",
+            want.name,
+            stored.shape,
+            want.shape
+        );
+        let dtype = match stored.dtype {
+            safetensors::Dtype::F32 => Dtype::F32,
+            safetensors::Dtype::F16 => Dtype::F16,
+            safetensors::Dtype::BF16 => Dtype::Bf16,
+            other => bail!("tensor {} is stored as {other:?}; supported: F32, F16, BF16", want.name),
+        };
+        for (role, view) in want.parts {
+            let Present { file, offset, bytes, .. } = *stored;
+            let source = Source::Mapped { file, offset, bytes, dtype, view };
+            tensors.insert((want.layer, role), Stored { name: want.name.clone(), source });
+        }
+    }
+    if !rotary.is_empty() {
+        let stored = Stored { name: "rotary frequencies".into(), source: Source::Computed(rotary) };
+        tensors.insert((None, Role::RotaryFrequencies), stored);
+    }
+    Ok(tensors)
+}
+
+fn bytes_of<'f>(tensor: &Present, files: &'f [MappedFile]) -> &'f [u8] {
+    &files[tensor.file][tensor.offset..tensor.offset + tensor.bytes]
+}
+
+/// The first few names, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    let what = if names.len() == 1 { "tensor" } else { "tensors" };
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{} {what}: {shown} and {more} more", names.len()),
+        _ => format!("{what} {shown}"),
+    }
+}

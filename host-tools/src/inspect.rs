@@ -1,0 +1,320 @@
+//! What is in a packed file or in a checkpoint.
+//!
+//! A packed file is shown with its sections and checksums, a checkpoint with the names that its tensors have
+//! there; everything else is the same for both.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sprat::Image;
+use sprat_format::{Config, Element, Limits, PackedFile};
+
+use crate::import::{Checkpoint, OpenOptions};
+use crate::model::{Model, is_packed};
+use crate::plan::kv_name;
+use crate::table::{grouped, table};
+
+/// What a file is found to be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// `packed file` or the checkpoint's format.
+    pub kind: String,
+    /// The model's name.
+    pub name: String,
+    /// Kind of checkpoint that it came from.
+    pub source: String,
+    /// Program that packed it; empty for a checkpoint.
+    pub tool: String,
+    /// The blueprint.
+    pub config: Config,
+    /// Parameters of all tensors, rotary frequencies left out.
+    pub parameters: u64,
+    /// What it was packed for.
+    pub limits: Option<Limits>,
+    /// The token that begins a text.
+    pub bos: Option<u32>,
+    /// Whether a prompt begins with it.
+    pub add_bos: bool,
+    /// Tokens that end a generation.
+    pub end_tokens: Vec<u32>,
+    /// The tokenizer: kind, tokens, bytes.
+    pub tokenizer: Option<Value>,
+    /// Chat template.
+    pub chat_template: String,
+    /// Sections of a packed file.
+    pub sections: Vec<SectionInfo>,
+    /// Tensors.
+    pub tensors: Vec<TensorRow>,
+    /// What was noticed while importing.
+    pub notes: Vec<String>,
+}
+
+/// A section of a packed file.
+#[derive(Clone, Debug, Serialize)]
+pub struct SectionInfo {
+    /// Four characters.
+    pub kind: String,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Length.
+    pub bytes: u64,
+    /// Recorded CRC-32, which was found to be right.
+    pub crc32: String,
+}
+
+/// A tensor.
+#[derive(Clone, Debug, Serialize)]
+pub struct TensorRow {
+    /// What it is for.
+    pub role: &'static str,
+    /// The layer.
+    pub layer: Option<u16>,
+    /// Name in a checkpoint; empty in a packed file.
+    pub name: String,
+    /// Outputs.
+    pub rows: u64,
+    /// Inputs.
+    pub cols: u64,
+    /// Type of its elements.
+    pub element: String,
+    /// Bytes of values and scales.
+    pub bytes: u64,
+}
+
+/// Name of an element type.
+pub fn element_name(element: Element) -> String {
+    match element {
+        Element::F32 => "f32".into(),
+        Element::F16 => "f16".into(),
+        Element::Q8 { group } => format!("q8/{group}"),
+    }
+}
+
+/// Looks into a packed file or a checkpoint.
+///
+/// # Errors
+/// Neither can be read.
+pub fn inspect(path: &Path, options: &OpenOptions) -> Result<Inspection> {
+    if is_packed(path) {
+        let model = Model::open(path, options, &indicatif::ProgressBar::hidden())?;
+        // A file with a damaged section still says which sections it has.
+        let image = model.image().with_context(|| sections_text(model.bytes()))?;
+        Ok(inspect_image(&image))
+    } else {
+        inspect_checkpoint(&Checkpoint::open(path, options)?)
+    }
+}
+
+fn sections_of(file: &PackedFile<'_>) -> Vec<SectionInfo> {
+    let section = |section: sprat_format::Section<'_>| SectionInfo {
+        kind: String::from_utf8_lossy(&section.kind).into_owned(),
+        offset: section.offset,
+        bytes: section.bytes.len() as u64,
+        crc32: format!("{:08x}", section.checksum),
+    };
+    file.sections().map(section).collect()
+}
+
+fn sections_text(bytes: &[u8]) -> String {
+    let Ok(sections) = PackedFile::sections_of(bytes) else {
+        return format!("the file has {} bytes and no readable header", bytes.len());
+    };
+    let known: Vec<_> = sections
+        .map_while(Result::ok)
+        .map(|section| format!("{} ({} bytes)", String::from_utf8_lossy(&section.kind), section.bytes.len()))
+        .collect();
+    format!("the file has the sections {}", known.join(", "))
+}
+
+/// What a packed file holds.
+pub fn inspect_image(image: &Image<'_>) -> Inspection {
+    let (file, meta) = (image.file(), image.meta());
+    let tensors: Vec<_> = file
+        .tensors()
+        .map(|(role, layer, tensor)| TensorRow {
+            role: role.name(),
+            layer: layer.map(|layer| layer as u16),
+            name: String::new(),
+            rows: tensor.rows.into(),
+            cols: tensor.cols.into(),
+            element: element_name(tensor.element),
+            bytes: (tensor.values.len() + tensor.scales.len()) as u64,
+        })
+        .collect();
+    Inspection {
+        kind: "packed file".into(),
+        name: meta.name.into(),
+        source: meta.source.into(),
+        tool: meta.tool.into(),
+        config: meta.config,
+        parameters: parameters(&tensors),
+        limits: Some(meta.limits),
+        bos: meta.bos,
+        add_bos: meta.add_bos,
+        end_tokens: meta.end_tokens.to_vec(),
+        tokenizer: tokenizer_info(file.tokenizer_section()),
+        chat_template: meta.chat_template.into(),
+        sections: sections_of(file),
+        tensors,
+        notes: Vec::new(),
+    }
+}
+
+fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
+    let tensors: Vec<_> = checkpoint
+        .tensors()
+        .map(|tensor| TensorRow {
+            role: tensor.role.name(),
+            layer: tensor.layer,
+            name: tensor.name.to_owned(),
+            rows: tensor.rows as u64,
+            cols: tensor.cols as u64,
+            element: tensor.dtype.name().to_owned(),
+            bytes: (tensor.rows * tensor.cols * tensor.dtype.bytes()) as u64,
+        })
+        .collect();
+    Ok(Inspection {
+        kind: "checkpoint".into(),
+        name: checkpoint.name.clone(),
+        source: checkpoint.source.clone(),
+        tool: String::new(),
+        config: checkpoint.config,
+        parameters: parameters(&tensors),
+        limits: None,
+        bos: checkpoint.bos,
+        add_bos: checkpoint.add_bos,
+        end_tokens: checkpoint.end_tokens.clone(),
+        tokenizer: checkpoint.tokenizer.as_deref().and_then(tokenizer_info),
+        chat_template: checkpoint.chat_template.clone(),
+        sections: Vec::new(),
+        tensors,
+        notes: checkpoint.notes.clone(),
+    })
+}
+
+fn parameters(tensors: &[TensorRow]) -> u64 {
+    tensors.iter().filter(|row| row.role != "rotary_frequencies").map(|row| row.rows * row.cols).sum()
+}
+
+fn tokenizer_info(section: &[u8]) -> Option<Value> {
+    if section.is_empty() {
+        return None;
+    }
+    let tables = sprat_format::tokenizer::TokenizerTables::parse(section);
+    Some(match tables {
+        Ok(tables) => {
+            let settings = tables.settings();
+            json!({
+                "kind": format!("{:?}", settings.kind),
+                "pre_tokenizer": format!("{:?}", settings.pre_tokenizer),
+                "individual_digits": settings.individual_digits,
+                "tokens": tables.vocab_size(),
+                "bytes": section.len(),
+            })
+        }
+        Err(error) => json!({ "error": error.to_string(), "bytes": section.len() }),
+    })
+}
+
+impl Inspection {
+    /// The same as one JSON value.
+    ///
+    /// # Errors
+    /// Never in practice: all keys are strings.
+    pub fn to_json(&self) -> Result<Value> {
+        serde_json::to_value(self).map_err(|error| anyhow!(error))
+    }
+
+    /// The same as text; `tensors` also lists every tensor.
+    pub fn to_text(&self, tensors: bool) -> String {
+        let mut rows: Vec<[String; 2]> = Vec::new();
+        let mut row = |name: &str, value: String| rows.push([name.to_owned(), value]);
+        let config = &self.config;
+        row("model", format!("{} ({} from {})", self.name, self.kind, self.source));
+        if !self.tool.is_empty() {
+            row("packed by", self.tool.clone());
+        }
+        row("parameters", grouped(self.parameters));
+        row("vocabulary", grouped(config.vocab_size.into()));
+        row("layers x width", format!("{} x {}", config.layers, config.hidden_size));
+        let heads =
+            format!("{} of {}, {} for keys and values", config.heads, config.head_dim, config.kv_heads);
+        row("heads", heads);
+        row("feed-forward", format!("{}, {:?}", config.ffn_size, config.feed_forward));
+        row("norm", format!("{:?}, eps {:e}", config.norm, config.norm_eps));
+        row("positions", format!("{}, {:?}", config.max_positions, config.position));
+        if let Some(limits) = &self.limits {
+            let Limits { context, prefill_chunk, prompt_bytes, kv } = *limits;
+            row(
+                "packed for",
+                format!(
+                    "context {context}, prefill chunk {prefill_chunk}, prompt of {prompt_bytes} bytes, kv {}",
+                    kv_name(kv)
+                ),
+            );
+        }
+        let added = if self.add_bos { "added to prompts" } else { "not added to prompts" };
+        row("beginning token", self.bos.map_or_else(|| "none".into(), |id| format!("{id}, {added}")));
+        row("end tokens", format!("{:?}", self.end_tokens));
+        row("tokenizer", self.tokenizer_text());
+        let template = match self.chat_template.len() {
+            0 => "none".into(),
+            length => format!("{length} bytes"),
+        };
+        row("chat template", template);
+        let widest = rows.iter().map(|[name, _]| name.len()).max().unwrap_or(0);
+        let mut out: String =
+            rows.iter().map(|[name, value]| format!("{name:<widest$}  {value}\n")).collect();
+        for note in &self.notes {
+            out += &format!("note: {note}\n");
+        }
+        if !self.sections.is_empty() {
+            let rows: Vec<_> = self.sections.iter().map(SectionInfo::cells).collect();
+            out += "\n";
+            out += &table(&["section", "offset", "bytes", "crc32"], &rows, &[1, 2]);
+        }
+        if tensors {
+            out += "\n";
+            out += &self.tensor_table();
+        }
+        out
+    }
+
+    fn tokenizer_text(&self) -> String {
+        let Some(tokenizer) = &self.tokenizer else { return "none".into() };
+        match tokenizer.get("error") {
+            Some(error) => format!("damaged: {error}"),
+            None => format!(
+                "{}, split {}, {} tokens, {} bytes",
+                tokenizer["kind"].as_str().unwrap_or_default(),
+                tokenizer["pre_tokenizer"].as_str().unwrap_or_default(),
+                tokenizer["tokens"],
+                grouped(tokenizer["bytes"].as_u64().unwrap_or(0))
+            ),
+        }
+    }
+
+    fn tensor_table(&self) -> String {
+        let cells = |row: &TensorRow| {
+            vec![
+                row.layer.map_or_else(String::new, |layer| layer.to_string()),
+                row.role.to_owned(),
+                format!("{} x {}", row.rows, row.cols),
+                row.element.clone(),
+                grouped(row.bytes),
+                row.name.clone(),
+            ]
+        };
+        let rows: Vec<_> = self.tensors.iter().map(cells).collect();
+        let name = if self.sections.is_empty() { "name" } else { "" };
+        table(&["layer", "tensor", "shape", "type", "bytes", name], &rows, &[0, 4])
+    }
+}
+
+impl SectionInfo {
+    fn cells(&self) -> Vec<String> {
+        vec![self.kind.clone(), grouped(self.offset), grouped(self.bytes), self.crc32.clone()]
+    }
+}

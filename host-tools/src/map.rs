@@ -1,0 +1,82 @@
+//! Bytes of files and large buffers as memory maps: the only unsafe code of the host tools.
+//!
+//! A checkpoint may be larger than the machine's memory, so its tensors are read through a map, one at a time.
+//! Packed models and arenas are aligned like a page, which serves every load that the runtime makes.
+#![allow(unsafe_code)] // Mapping a file is unsafe in Rust: see the note at the only block.
+
+use std::fs::File;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use memmap2::{Mmap, MmapMut};
+
+/// A file's bytes, read-only.
+#[derive(Debug)]
+pub struct MappedFile(Mmap);
+
+impl MappedFile {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is a directory, or is empty.
+    pub fn open(path: &Path) -> Result<Self> {
+        let what = || format!("cannot read {}", path.display());
+        let file = File::open(path).with_context(what)?;
+        let metadata = file.metadata().with_context(what)?;
+        ensure!(metadata.is_file(), "{} is not a file", path.display());
+        ensure!(metadata.len() > 0, "{} is empty", path.display());
+        // SAFETY: the map is private and read-only. The one hazard is another process that truncates or
+        // rewrites the file while it is mapped: a checkpoint is a finished file, and the tools write their own
+        // output under a temporary name and rename it, so they never change a file that someone has mapped.
+        let map = unsafe { Mmap::map(&file) }.with_context(what)?;
+        Ok(Self(map))
+    }
+}
+
+impl Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Zeroed memory that begins at a page: an arena, or a model packed in memory.
+#[derive(Debug)]
+pub struct PageBuffer(MmapMut);
+
+impl PageBuffer {
+    /// `bytes` zeros.
+    ///
+    /// # Errors
+    /// The system has no such amount of memory.
+    pub fn zeroed(bytes: usize) -> Result<Self> {
+        let map = MmapMut::map_anon(bytes.max(1)).with_context(|| format!("no memory for {bytes} bytes"))?;
+        Ok(Self(map))
+    }
+
+    /// A copy of `bytes`.
+    ///
+    /// # Errors
+    /// The system has no such amount of memory.
+    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+        let mut buffer = Self::zeroed(bytes.len())?;
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Ok(buffer)
+    }
+}
+
+impl Deref for PageBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for PageBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}

@@ -1,0 +1,150 @@
+//! Running a model on this machine: a prompt in, text out as it comes.
+//!
+//! This is the device's loop and nothing else, so what is printed here is what the device says.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
+use sprat::{Generator, Sampler, SamplerConfig, Special, StopReason};
+use sprat_board_support::memory::limits_for_context;
+
+use crate::model::{Model, arena_for, engine, kernels};
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The text to continue.
+    pub prompt: String,
+    /// Whether special tokens' text in the prompt becomes special tokens.
+    pub special: bool,
+    /// Tokens to write at most.
+    pub max_tokens: usize,
+    /// How to choose tokens.
+    pub sampler: SamplerConfig,
+    /// Start of the random stream.
+    pub seed: u64,
+    /// Name of the kernels; the best ones by default.
+    pub kernels: Option<String>,
+    /// Tokens of context; those it was packed for by default.
+    pub context: Option<u32>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            special: false,
+            max_tokens: 256,
+            sampler: SamplerConfig::greedy(),
+            seed: 0,
+            kernels: None,
+            context: None,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The text written.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Tokens of the prompt, the beginning token included.
+    pub prompt_tokens: usize,
+    /// Why it ended: `end token`, `limit` or `context full`.
+    pub stop: &'static str,
+    /// The kernels that computed.
+    pub kernels: &'static str,
+    /// Hash over the bits of all logits that were sampled from, to compare with a device.
+    pub logits_hash: String,
+    /// Seconds that the prompt took.
+    pub prompt_seconds: f64,
+    /// Seconds that the answer took.
+    pub answer_seconds: f64,
+    /// Tokens of the answer a second.
+    pub tokens_per_second: f64,
+    /// Bytes of the arena.
+    pub arena_bytes: usize,
+}
+
+/// Name of a stop reason.
+const fn stop_name(reason: Option<StopReason>) -> &'static str {
+    match reason {
+        Some(StopReason::EndToken) => "end token",
+        Some(StopReason::Limit) => "limit",
+        Some(StopReason::ContextFull) => "context full",
+        None => "stopped",
+    }
+}
+
+/// Runs a model and calls `show` with each piece of text.
+///
+/// # Errors
+/// The model or the prompt cannot be used, with what to do.
+pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> Result<RunReport> {
+    let image = model.image()?;
+    let limits =
+        options.context.map_or(*image.limits(), |context| limits_for_context(image.limits(), context));
+    let mut arena = arena_for(&image, &limits)?;
+    let mut engine = engine(&image, limits, &mut arena, kernels(options.kernels.as_deref())?)?;
+    let tokenizer = image.tokenizer().with_context(|| {
+        format!("{} has no tokenizer: give one with --tokenizer when importing", model.path())
+    })?;
+    let special = if options.special { Special::Parse } else { Special::AsText };
+    let start = Instant::now();
+    let prompt_tokens = engine
+        .prompt(&options.prompt, special)
+        .map_err(|error| anyhow!("{error}"))
+        .with_context(|| format!("the prompt ({} bytes) cannot be used", options.prompt.len()))?;
+    let prompt_seconds = start.elapsed().as_secs_f64();
+
+    let (kernels, arena_bytes) = (engine.kernels().name(), engine.plan().arena_bytes);
+    let after_bos = image.meta().add_bos && options.prompt.is_empty();
+    let mut decoder = tokenizer.stream_decoder(after_bos);
+    let (mut text, mut tokens) = (String::new(), Vec::new());
+    let mut emit = |piece: &str| {
+        text.push_str(piece);
+        show(piece);
+    };
+    let start = Instant::now();
+    let sampler = Sampler::new(options.sampler, options.seed);
+    let mut generator = Generator::new(&mut engine, sampler, options.max_tokens).with_logits_hash();
+    while let Some(token) = generator.next_token().map_err(|error| anyhow!("{error}"))? {
+        tokens.push(token);
+        decoder.push(tokenizer.token_bytes(token), &mut emit);
+    }
+    decoder.finish(&mut emit);
+    let answer_seconds = start.elapsed().as_secs_f64();
+    Ok(RunReport {
+        prompt_tokens,
+        stop: stop_name(generator.stop_reason()),
+        kernels,
+        logits_hash: format!("{:016x}", generator.logits_hash().unwrap_or_default()),
+        prompt_seconds,
+        answer_seconds,
+        tokens_per_second: tokens.len() as f64 / answer_seconds.max(1e-9),
+        arena_bytes,
+        text,
+        tokens,
+    })
+}
+
+impl RunReport {
+    /// One line of statistics.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} prompt tokens in {:.0} ms, {} tokens in {:.0} ms ({:.0} tokens/s), stopped by: {}, kernels {}, logits \
+             {}",
+            self.prompt_tokens,
+            self.prompt_seconds * 1e3,
+            self.tokens.len(),
+            self.answer_seconds * 1e3,
+            self.tokens_per_second,
+            self.stop,
+            self.kernels,
+            self.logits_hash
+        )
+    }
+}

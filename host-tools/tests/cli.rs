@@ -1,0 +1,213 @@
+//! The program as a user runs it: what is printed where, what errors say, exit codes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+use sprat_tools::fixture::{HuggingFace, VOCAB_SIZE, write_llama2c, write_tokenizer_bin};
+use sprat_tools::import::Dtype;
+use tempfile::TempDir;
+
+/// A directory with a made-up llama2.c checkpoint, its tokenizer and its packed file.
+struct Workshop {
+    directory: TempDir,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        write_llama2c(directory.path(), 1, true).unwrap();
+        write_tokenizer_bin(directory.path(), VOCAB_SIZE).unwrap();
+        let shop = Self { directory };
+        shop.succeed(&["pack", "tiny.bin", "-o", "tiny.sprat"]);
+        shop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let program = env!("CARGO_BIN_EXE_sprat");
+        Command::new(program).args(arguments).current_dir(self.directory.path()).output().unwrap()
+    }
+
+    #[track_caller]
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        assert!(!errors.contains('\u{1b}'), "a pipe gets no progress bar: {errors:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs what must fail and checks that the message says all of `parts`.
+    #[track_caller]
+    fn fail(&self, arguments: &[&str], parts: &[&str]) {
+        let output = self.run(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+        let message = errors.lines().find(|line| line.starts_with("error: "));
+        let message = message.unwrap_or_else(|| panic!("{arguments:?}: no error line in {errors}"));
+        for part in parts {
+            assert!(message.contains(part), "{arguments:?}: expected {part:?} in {message}");
+        }
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.succeed(arguments)).unwrap()
+    }
+}
+
+fn write_model(model: &HuggingFace, directory: &Path, name: &str) {
+    model.write(directory, name, Dtype::F32).unwrap();
+}
+
+#[test]
+fn pack_and_inspect_tell_the_same_of_a_model() {
+    let shop = Workshop::new();
+    let packed = shop.json(&["inspect", "tiny.sprat", "--json"]);
+    let checkpoint = shop.json(&["inspect", "tiny.bin", "--json"]);
+    assert_eq!(packed["parameters"], checkpoint["parameters"]);
+    assert_eq!(packed["end_tokens"], json!([1, 2]));
+    assert_eq!(packed["limits"]["context"], json!(32));
+    let kinds: Vec<_> = packed["sections"].as_array().unwrap().iter().map(|s| &s["kind"]).collect();
+    assert_eq!(kinds, ["META", "TOKN", "TENS", "DATA"]);
+    let text = shop.succeed(&["inspect", "tiny.sprat", "--tensors"]);
+    assert!(text.contains("q8/64") && text.contains("feed_forward_norm") && text.contains("crc32"), "{text}");
+    let json = shop.json(&["pack", "tiny.bin", "-o", "again.sprat", "--json"]);
+    assert_eq!(json, packed);
+    assert_eq!(fs::read(shop.path("tiny.sprat")).unwrap(), fs::read(shop.path("again.sprat")).unwrap());
+}
+
+#[test]
+fn a_damaged_packed_file_is_refused_with_the_section() {
+    let shop = Workshop::new();
+    let whole = fs::read(shop.path("tiny.sprat")).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    // The last bytes may be padding of the section: it is covered all the same.
+    fs::write(shop.path("flipped.sprat"), flipped).unwrap();
+    for command in [&["inspect", "flipped.sprat"][..], &["run", "flipped.sprat"]] {
+        shop.fail(command, &["section DATA is damaged", "flipped.sprat"]);
+    }
+    fs::write(shop.path("short.sprat"), &whole[..whole.len() - 100]).unwrap();
+    shop.fail(&["run", "short.sprat"], &["cut short", &whole.len().to_string()]);
+    shop.fail(&["pack", "tiny.sprat", "-o", "x.sprat"], &["packed file already"]);
+    shop.fail(&["inspect", "missing.bin"], &["cannot read missing.bin"]);
+    assert!(!shop.path("x.sprat").exists());
+}
+
+#[test]
+fn run_prints_the_text_alone_and_statistics_apart() {
+    let shop = Workshop::new();
+    let text = shop.succeed(&["run", "tiny.sprat", "--prompt", "abc", "--max-tokens", "8"]);
+    let report = shop.json(&["run", "tiny.sprat", "--prompt", "abc", "--max-tokens", "8", "--json"]);
+    assert_eq!(text.strip_suffix('\n').unwrap(), report["text"].as_str().unwrap());
+    assert_eq!(report["tokens"].as_array().unwrap().len(), 8);
+    assert_eq!(report["stop"], "limit");
+    let sampled = |seed: &str, kernels: &str| {
+        let sampling = ["--temperature", "1", "--top-k", "50", "--top-p", "0.9", "--min-p", "0.01"];
+        let arguments = ["run", "tiny.sprat", "--seed", seed, "--kernels", kernels, "--json"];
+        let penalty = ["--repetition-penalty", "1.1", "--max-tokens", "20"];
+        shop.json(&[&arguments[..], &sampling, &penalty].concat())
+    };
+    let portable = sampled("5", "portable");
+    assert_eq!(portable["kernels"], "portable");
+    assert_eq!(portable["tokens"], sampled("5", "portable")["tokens"]);
+    assert_ne!(portable["tokens"], sampled("6", "portable")["tokens"]);
+    shop.fail(&["run", "tiny.sprat", "--kernels", "abacus"], &["no kernels \"abacus\"", "portable"]);
+}
+
+#[test]
+fn prompts_meet_the_context() {
+    let shop = Workshop::new();
+    let long = "d ".repeat(60);
+    shop.fail(&["run", "tiny.sprat", "--prompt", &long], &["the prompt (120 bytes)", "room"]);
+    let text = "x".repeat(1000);
+    shop.fail(&["run", "tiny.sprat", "--prompt", &text], &["the prompt (1000 bytes)"]);
+    // The empty prompt is the beginning token alone; a context of one token holds it and yields one more.
+    let report = shop.json(&["run", "tiny.sprat", "--context", "1", "--json"]);
+    assert_eq!((&report["prompt_tokens"], &report["stop"]), (&json!(1), &json!("context full")));
+    assert_eq!(report["tokens"].as_array().unwrap().len(), 1);
+    let full = shop.json(&["run", "tiny.sprat", "--max-tokens", "1000", "--json"]);
+    assert!(["context full", "end token"].contains(&full["stop"].as_str().unwrap()));
+}
+
+#[test]
+fn a_model_without_a_tokenizer_takes_ids_only() {
+    let shop = Workshop::new();
+    write_model(&HuggingFace::qwen2(2), shop.directory.path(), "qwen");
+    let output = shop.run(&["pack", "qwen", "-o", "qwen.sprat", "--weights", "f16"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("without a tokenizer"));
+    shop.fail(&["run", "qwen.sprat", "--prompt", "a"], &["no tokenizer", "--tokenizer"]);
+    shop.fail(&["logits", "qwen.sprat", "--ids", "1,9999", "-o", "x"], &["token 9999", "272"]);
+    let floats = |name: &str, more: &[&str]| {
+        shop.succeed(&[&["logits", "qwen.sprat", "--ids", "1,2,3,250", "-o", name], more].concat());
+        let file = fs::read(shop.path(name)).unwrap();
+        let tensors = SafeTensors::deserialize(&file).unwrap();
+        let logits = tensors.tensor("logits").unwrap();
+        assert_eq!((logits.shape(), logits.dtype()), (&[4, VOCAB_SIZE][..], safetensors::Dtype::F32));
+        logits.data().to_vec()
+    };
+    assert_eq!(floats("stepped", &[]), floats("prefilled", &["--prefill"]));
+}
+
+#[test]
+fn a_plan_says_what_is_missing() {
+    let shop = Workshop::new();
+    let text = shop.succeed(&["plan", "tiny.sprat", "--board", "qemu-mps2-an386"]);
+    assert!(text.contains("fits") && text.contains("largest context that fits: 32"), "{text}");
+    let plan =
+        shop.json(&["plan", "tiny.sprat", "--board", "nrf52840", "--context", "16", "--kv", "f16", "--json"]);
+    assert_eq!((&plan["fits"], &plan["context"], &plan["kv"]), (&json!(true), &json!(16), &json!("f16")));
+    shop.fail(&["plan", "tiny.sprat", "--board", "toaster"], &["\"toaster\"", "qemu-mps2-an386"]);
+    shop.fail(&["plan", "tiny.bin", "--board", "nrf52840"], &["tiny.bin is no packed file", "sprat pack"]);
+
+    let mut long = HuggingFace::llama(3);
+    long.set("max_position_embeddings", json!(1 << 20));
+    write_model(&long, shop.directory.path(), "long");
+    let pack = ["pack", "long", "-o", "long.sprat", "--context", "1000000"];
+    let parts = ["a context of 1000000 tokens does not fit", "nrf52840", "bytes are missing", "(--context "];
+    shop.fail(&[&pack[..], &["--board", "nrf52840"]].concat(), &parts);
+    assert!(!shop.path("long.sprat").exists(), "what was refused is not written");
+    shop.succeed(&pack);
+    shop.fail(&["plan", "long.sprat", "--board", "nrf52840"], &parts);
+    shop.fail(&["pack", "tiny.bin", "-o", "x", "--context", "33"], &["33 tokens", "1 to 32"]);
+}
+
+#[test]
+fn eval_measures_against_the_checkpoint() {
+    let shop = Workshop::new();
+    fs::write(shop.path("text.txt"), "abc de ab d abcde ab bc a d é 😀 ".repeat(20)).unwrap();
+    shop.succeed(&["pack", "tiny.bin", "-o", "exact.sprat", "--weights", "f32", "--kv", "f32"]);
+    let measure = ["eval", "tiny.sprat", "exact.sprat", "--against", "tiny.bin", "--text", "text.txt"];
+    let outputs = ["--max-bytes", "301", "--json", "out.json", "--chart", "out.svg"];
+    let text = shop.succeed(&[&measure[..], &outputs].concat());
+    assert!(text.contains("perplexity") && text.contains("exact.sprat"), "{text}");
+    let json: Value = serde_json::from_slice(&fs::read(shop.path("out.json")).unwrap()).unwrap();
+    let [eight, exact] = &json["outcomes"].as_array().unwrap()[..] else { panic!("two models") };
+    assert_eq!((&exact["kl_max"], &exact["top1_percent"]), (&json!(0.0), &json!(100.0)));
+    assert_eq!(exact["perplexity"], json["reference_perplexity"]);
+    let divergence = eight["kl_mean"].as_f64().unwrap();
+    assert!(divergence > 0.0 && divergence < 0.05, "{divergence}");
+    assert!(json["text_bytes"].as_u64().unwrap() <= 301);
+    let svg = fs::read_to_string(shop.path("out.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("tiny.sprat") && svg.contains("What packing costs"));
+
+    write_tokenizer_bin(shop.directory.path(), VOCAB_SIZE - 1).unwrap();
+    shop.fail(&measure, &["cannot be measured against", "different tokenizers"]);
+}
+
+#[test]
+fn wrong_use_is_another_exit_code() {
+    let shop = Workshop::new();
+    for arguments in [&["pack"][..], &["frobnicate"], &["run", "tiny.sprat", "--top-k", "many"], &[]] {
+        assert_eq!(shop.run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    assert!(shop.succeed(&["pack", "--help"]).contains("Examples:"));
+    assert!(shop.succeed(&["--version"]).starts_with("sprat "));
+}

@@ -1,0 +1,145 @@
+//! Everything that CI runs, as one command that keeps going and tells all failures at the end.
+//!
+//! The local gate and CI's are the same, since CI calls this. Every step is counted; steps that run tests add
+//! theirs. The last line, alone, is the sum.
+
+use std::io::{self, Write as _};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{run, setup};
+
+mod architecture;
+mod tally;
+
+use tally::Tally;
+
+/// Runs every step.
+pub fn check_all() -> Result<ExitCode> {
+    let mut gate = Gate::default();
+    gate.step("setup", || setup::everything().map_err(|error| format!("{error:#}")));
+    for check in architecture::CHECKS {
+        gate.step(check.name, || check.run().map_err(|error| format!("{error:#}")));
+    }
+    gate.command("format", run::cargo(&["fmt", "--all", "--check"]));
+    let board = ["--target", setup::BOARD_TARGET];
+    gate.command("clippy, host", clippy(&["--all-targets"]));
+    gate.command("clippy, firmware", clippy(&["--package", "qemu-mps2-an386", board[0], board[1]]));
+    let shared = ["--package", "sprat-board-support", "--features", "cortex-m,heap", board[0], board[1]];
+    gate.command("clippy, boards' shared glue", clippy(&shared));
+    gate.command("docs, host", docs(&[]));
+    gate.command("docs, boards' shared glue", docs(&shared));
+    for target in setup::NO_STD_TARGETS {
+        let build = ["build", "--package", "sprat", "--target", target];
+        gate.command(&format!("no_std, {target}"), run::cargo(&build));
+    }
+    // Output of tests that pass is shown, since a test that lacks its data says so there.
+    gate.tests("tests, host and emulator", run::cargo(&["test", "--no-fail-fast", "--", "--show-output"]));
+    match run::works(&mut run::cargo(&["deny", "--version"])) {
+        true => gate
+            .command("licences and sources", run::cargo(&["deny", "check", "licenses", "bans", "sources"])),
+        false => gate.skip("SKIP licences and sources: cargo-deny is not installed"),
+    }
+    Ok(gate.report())
+}
+
+fn clippy(selection: &[&str]) -> Command {
+    let mut command = run::cargo(&["clippy"]);
+    command.args(selection).args(["--", "-D", "warnings"]);
+    command
+}
+
+fn docs(selection: &[&str]) -> Command {
+    let mut command = run::cargo(&["doc", "--no-deps"]);
+    command.args(selection).env("RUSTDOCFLAGS", "-D warnings");
+    command
+}
+
+/// A step that failed, and what it said.
+struct Failure {
+    step: String,
+    output: String,
+}
+
+/// The whole gate.
+#[derive(Default)]
+struct Gate {
+    tally: Tally,
+    failures: Vec<Failure>,
+    skips: Vec<String>,
+}
+
+impl Gate {
+    /// Runs a step, which is right or says what is wrong.
+    fn step(&mut self, name: &str, action: impl FnOnce() -> Result<(), String>) {
+        print!("{name} ... ");
+        // Only the picture of progress depends on it.
+        _ = io::stdout().flush();
+        let begun = Instant::now();
+        let result = action();
+        let outcome = if result.is_ok() { "ok" } else { "FAILED" };
+        println!("{outcome} ({:.1} s)", begun.elapsed().as_secs_f32());
+        match result {
+            Ok(()) => self.tally.passed += 1,
+            Err(output) => {
+                self.tally.failed += 1;
+                self.failures.push(Failure { step: name.to_string(), output });
+            }
+        }
+    }
+
+    /// Runs a command, whose output matters only when it fails.
+    fn command(&mut self, name: &str, mut command: Command) {
+        self.step(name, || heard(&mut command).map(|_| ()));
+    }
+
+    /// Runs a command that runs tests, and counts them.
+    fn tests(&mut self, name: &str, mut command: Command) {
+        let mut results = tally::Results::default();
+        self.step(name, || {
+            let heard = heard(&mut command);
+            let (Ok(output) | Err(output)) = &heard;
+            results = tally::read(output);
+            heard.map(|_| ()).map_err(|output| tally::failures_only(&output))
+        });
+        self.tally += results.tally;
+        results.skips.iter().for_each(|skip| println!("  {skip}"));
+        self.skips.extend(results.skips);
+    }
+
+    /// Notes a step that could not be made here.
+    fn skip(&mut self, line: &str) {
+        println!("{line}");
+        self.tally.skipped += 1;
+        self.skips.push(line.to_string());
+    }
+
+    fn report(self) -> ExitCode {
+        for Failure { step, output } in &self.failures {
+            println!("\n==== FAILED: {step}\n{}", output.trim_end());
+        }
+        if !self.skips.is_empty() {
+            println!("\n==== skipped");
+            self.skips.iter().for_each(|skip| println!("{skip}"));
+        }
+        if !self.failures.is_empty() {
+            println!("\n==== failed steps");
+            self.failures.iter().for_each(|failure| println!("{}", failure.step));
+        }
+        let Tally { passed, failed, skipped } = self.tally;
+        println!("\ncheck-all: {passed} passed, {failed} failed, {skipped} skipped");
+        if self.failures.is_empty() && failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Runs a command and returns all that it said, as an error when it failed.
+fn heard(command: &mut Command) -> Result<String, String> {
+    let shown = run::line(command);
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{shown}: {error}"))?;
+    // Cargo tells of compiling on one stream and tests tell of themselves on the other.
+    let text = [output.stderr, output.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.concat();
+    if output.status.success() { Ok(text) } else { Err(format!("$ {shown}\n{text}")) }
+}

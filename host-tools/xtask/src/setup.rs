@@ -1,0 +1,99 @@
+//! What the demo and the checks need on a machine, and how to get it.
+//!
+//! Nothing is installed without saying so first, and nothing that is there is touched.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run;
+
+/// The target of the emulated board.
+pub const BOARD_TARGET: &str = "thumbv7em-none-eabihf";
+
+/// Targets that the runtime is built for without a standard library.
+pub const NO_STD_TARGETS: &[&str] = &[
+    "thumbv6m-none-eabi",
+    BOARD_TARGET,
+    "thumbv8m.main-none-eabihf",
+    "riscv32imac-unknown-none-elf",
+    "aarch64-unknown-none",
+];
+
+const EMULATOR: &str = "qemu-system-arm";
+
+/// Installs everything that any chore needs.
+pub fn everything() -> Result<()> {
+    targets(NO_STD_TARGETS)?;
+    components()?;
+    emulator()
+}
+
+/// Installs the Rust targets that are missing.
+pub fn targets(wanted: &[&str]) -> Result<()> {
+    let missing: Vec<_> = wanted.iter().filter(|target| !has_target(target)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install("Rust targets", &missing, run::program("rustup", &["target", "add"]).args(&missing))
+}
+
+/// A target is there when its libraries are, whoever put them there.
+fn has_target(target: &str) -> bool {
+    let mut rustc = run::program("rustc", &["--print", "target-libdir", "--target", target]);
+    let Ok(output) = rustc.output() else { return false };
+    output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+}
+
+fn components() -> Result<()> {
+    let works = |tool| run::works(&mut run::cargo(&[tool, "--version"]));
+    let wanted = [("fmt", "rustfmt"), ("clippy", "clippy")];
+    let missing: Vec<_> = wanted.iter().filter(|(tool, _)| !works(tool)).map(|(_, name)| *name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install("Rust components", &missing, run::program("rustup", &["component", "add"]).args(&missing))
+}
+
+/// Installs the emulator if it is missing and this system has a package manager that is known here.
+pub fn emulator() -> Result<()> {
+    let is_there = || run::works(&mut run::program(EMULATOR, &["--version"]));
+    if is_there() {
+        return Ok(());
+    }
+    if !run::works(&mut run::program("apt-get", &["--version"])) {
+        bail!(
+            "{EMULATOR} is missing. Install QEMU, then try again:\n  \
+             macOS:  brew install qemu\n  \
+             Fedora: dnf install qemu-system-arm-core\n  \
+             Arch:   pacman -S qemu-system-arm\n  \
+             others: https://www.qemu.org/download/"
+        );
+    }
+    let package = ["install", "-y", "--no-install-recommends", EMULATOR];
+    // A fresh machine has no lists of packages yet.
+    if install("emulator", &[EMULATOR], &mut as_root("apt-get", &package)).is_err() {
+        run::succeed(&mut as_root("apt-get", &["update"]))?;
+        run::succeed(&mut as_root("apt-get", &package))?;
+    }
+    if !is_there() {
+        bail!("{EMULATOR} was installed and does not run: is it in PATH?");
+    }
+    Ok(())
+}
+
+fn install(what: &str, missing: &[&str], command: &mut Command) -> Result<()> {
+    println!("missing {what}: {}; running: {}", missing.join(", "), run::line(command));
+    run::succeed(command)
+}
+
+fn as_root(name: &str, arguments: &[&str]) -> Command {
+    let is_root = run::program("id", &["-u"]).output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if is_root {
+        return run::program(name, arguments);
+    }
+    let mut sudo = run::program("sudo", &[name]);
+    sudo.args(arguments);
+    sudo
+}

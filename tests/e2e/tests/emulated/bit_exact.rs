@@ -1,0 +1,107 @@
+//! The same bits on the laptop and on the emulated Cortex-M4F, for 100 steps of real models.
+
+use std::path::Path;
+
+use sprat::{Kernels, SamplerConfig};
+use sprat_board_support::protocol::Request;
+use sprat_e2e::{reference, repository};
+use sprat_emulator::firmware::Progress;
+use sprat_tools::emulate::{EmulateReport, Emulated};
+use sprat_tools::import::OpenOptions;
+use sprat_tools::model::Model;
+use sprat_tools::pack::{PackOptions, WeightType};
+use sprat_tools::run::{RunOptions, run};
+
+use super::{BOARD, can_emulate, pack};
+
+const STEPS: u32 = 100;
+
+/// Kernels that the emulated core runs.
+const KERNELS: &str = "portable";
+
+/// Asks the board and this machine, with every kernel that it has, and compares.
+fn compare(packed: &Path, prompt: &str, special: bool) {
+    let emulated = Emulated::build(BOARD.name, packed, None, Progress::Silent).unwrap();
+    let model = Model::open(packed, &OpenOptions::default(), &indicatif::ProgressBar::hidden()).unwrap();
+    let seeded = SamplerConfig { temperature: 0.9, top_k: 50, top_p: 0.95, ..SamplerConfig::greedy() };
+    for (sampler, seed) in [(SamplerConfig::greedy(), 0), (seeded, 5)] {
+        let request = Request {
+            prompt,
+            special,
+            max_tokens: STEPS,
+            temperature: sampler.temperature,
+            top_k: sampler.top_k,
+            top_p: sampler.top_p,
+            min_p: sampler.min_p,
+            repetition_penalty: sampler.repetition_penalty,
+            seed,
+            hash_logits: true,
+        };
+        let board = emulated.ask(&request, |_| {}).unwrap();
+        assert_board(&board);
+        for kernels in Kernels::available() {
+            let options = RunOptions {
+                prompt: prompt.to_owned(),
+                special,
+                max_tokens: STEPS as usize,
+                sampler,
+                seed,
+                kernels: Some(kernels.name().to_owned()),
+                context: None,
+            };
+            let host = run(&model, &options, |_| {}).unwrap();
+            assert_eq!(host.kernels, kernels.name());
+            assert_eq!(host.text, board.text, "{}", kernels.name());
+            assert_eq!(Some(&host.logits_hash), board.logits_hash.as_ref(), "{}", kernels.name());
+            assert_eq!(host.prompt_tokens, board.prompt_tokens as usize);
+        }
+    }
+}
+
+/// That the answer is the board's own, complete, and within the memory that was planned.
+fn assert_board(report: &EmulateReport) {
+    assert_eq!((report.board.as_str(), report.target.as_str()), (BOARD.name, BOARD.target));
+    assert_eq!(report.kernels, KERNELS);
+    assert_eq!((report.answer_tokens, report.stop.as_str()), (STEPS, "limit"), "{}", report.text);
+    let ram = &report.ram;
+    assert!(
+        ram.stack_used > 0 && ram.stack_used <= ram.stack,
+        "{} of {} bytes of stack",
+        ram.stack_used,
+        ram.stack
+    );
+    assert!(report.prefill_instructions > 0 && report.decode_instructions > 0);
+}
+
+fn stories(test: &str, weights: WeightType) {
+    if !can_emulate(test) {
+        return;
+    }
+    let Some(folder) = reference(test, "data/stories260K") else { return };
+    let packed = tempfile::tempdir().unwrap();
+    let packed = packed.path().join("stories260K.sprat");
+    let open = OpenOptions { tokenizer: Some(folder.join("tok512.bin")), ..OpenOptions::default() };
+    let options = PackOptions { weights, ..PackOptions::default() };
+    pack(&folder.join("stories260K.bin"), &open, &options, &packed);
+    compare(&packed, "Once upon a time", false);
+}
+
+#[test]
+fn stories260k_q8_has_the_same_bits() {
+    stories("stories260k_q8_has_the_same_bits", WeightType::Q8);
+}
+
+#[test]
+fn stories260k_f16_has_the_same_bits() {
+    stories("stories260k_f16_has_the_same_bits", WeightType::F16);
+}
+
+#[test]
+fn the_default_model_has_the_same_bits() {
+    let test = "the_default_model_has_the_same_bits";
+    let committed = repository().join(sprat_board_support::memory::DEFAULT_MODEL);
+    if !can_emulate(test) {
+        return;
+    }
+    compare(&committed, "<|user|>Tell me a story.<|assistant|>", true);
+}
