@@ -1,7 +1,7 @@
 //! Names the instruction set of a microcontroller build, once, for the one file that chooses kernels.
 //!
 //! Stable rustc shows no `target_feature` for Thumb targets, so the set follows from the target and, where one
-//! target serves several cores, from `-C target-cpu`; `SPRAT_ISA` overrides both.
+//! target serves several cores, from `-C target-cpu`; `SPRAT_ISA` overrides both, on Thumb targets.
 
 use std::env;
 
@@ -12,7 +12,9 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(sprat_isa, values(\"dsp\", \"mve\"))");
     let target = env::var("TARGET").unwrap_or_default();
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    let isa = env::var("SPRAT_ISA").unwrap_or_else(|_| default_isa(&target, &flags).to_owned());
+    // A board's build script runs the runtime on the host, which chooses when it runs.
+    let wanted = env::var("SPRAT_ISA").ok().filter(|_| target.starts_with("thumb"));
+    let isa = wanted.unwrap_or_else(|| default_isa(&target, &flags).to_owned());
     if !KNOWN.contains(&isa.as_str()) {
         panic!("SPRAT_ISA is {isa:?}, expected one of {KNOWN:?}");
     }

@@ -26,6 +26,28 @@ pub struct Emulated {
     pub time_limit: Duration,
 }
 
+/// What firmware to build.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Name of the board.
+    pub board: &'a str,
+    /// The packed model.
+    pub model: &'a Path,
+    /// Tokens of context; those it was packed for by default.
+    pub context: Option<u32>,
+    /// Name of the kernels; the best ones of the board's core by default.
+    pub kernels: Option<&'a str>,
+    /// What is seen of the building.
+    pub progress: Progress,
+}
+
+impl<'a> Wanted<'a> {
+    /// A model on a board with nothing out of the ordinary, built in silence.
+    pub const fn new(board: &'a str, model: &'a Path) -> Self {
+        Self { board, model, context: None, kernels: None, progress: Progress::Silent }
+    }
+}
+
 /// What the board says of an answer, and where its memory goes.
 #[derive(Clone, Debug, Serialize)]
 pub struct EmulateReport {
@@ -86,11 +108,12 @@ pub struct Ram {
 }
 
 impl Emulated {
-    /// Builds the firmware of a board around a packed model, for the packed context or another.
+    /// Builds the firmware that `wanted` describes.
     ///
     /// # Errors
     /// A board without firmware, or a model that does not fit it, with what is missing.
-    pub fn build(board: &str, model: &Path, context: Option<u32>, progress: Progress) -> Result<Self> {
+    pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
+        let Wanted { board, model, context, kernels, progress } = *wanted;
         let known = BOARDS.iter().filter(|board| board.has_firmware);
         let board = known.clone().find(|known| known.name == board).ok_or_else(|| {
             let names: Vec<_> = known.map(|board| board.name).collect();
@@ -102,7 +125,7 @@ impl Emulated {
             model.display(),
             model.display()
         );
-        let firmware = firmware::build(&Source { board, model, context, progress })?;
+        let firmware = firmware::build(&Source { board, model, context, kernels, progress })?;
         let elf = fs::read(firmware.elf("")).context("cannot read the firmware")?;
         let sizes = firmware::sizes(board, &elf)?;
         Ok(Self { board, firmware, sizes, time_limit: Duration::from_secs(600) })

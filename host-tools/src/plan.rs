@@ -89,15 +89,18 @@ pub struct Ram {
     pub missing: u64,
 }
 
-/// An estimate: products x instructions a product / clock.
+/// An estimate: (weight products x their instructions + attention products x theirs) / clock. It holds for q8
+/// weights and q8 keys and values, and counts an instruction as a cycle.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Time {
     /// Products of weights and activations for one token.
     pub weight_products: u64,
     /// Products of attention for one token at the end of the context.
     pub attention_products: u64,
-    /// Instructions for one product on this core.
-    pub instructions_per_product: f64,
+    /// Instructions for a product of weights on this core, all but attention included.
+    pub weight_instructions: f64,
+    /// Instructions for a product of attention.
+    pub attention_instructions: f64,
     /// Instructions a second.
     pub clock_hz: u64,
     /// Seconds for a token at the start of the context.
@@ -167,7 +170,12 @@ pub fn plan(subject: &Subject, limits: &Limits, board: &Board) -> Result<Report>
         missing: needed.saturating_sub(available),
     };
     let (weight_products, attention_products) = products(subject, limits.context);
-    let seconds = |products: u64| products as f64 * board.instructions_per_product / board.clock_hz as f64;
+    let Board { weight_instructions, attention_instructions, clock_hz, .. } = *board;
+    let seconds = |attention: u64| {
+        let instructions =
+            weight_products as f64 * weight_instructions + attention as f64 * attention_instructions;
+        instructions / clock_hz as f64
+    };
     Ok(Report {
         board: memory.name,
         core: board.core,
@@ -181,10 +189,11 @@ pub fn plan(subject: &Subject, limits: &Limits, board: &Board) -> Result<Report>
         time: Time {
             weight_products,
             attention_products,
-            instructions_per_product: board.instructions_per_product,
-            clock_hz: board.clock_hz,
-            seconds_first: seconds(weight_products),
-            seconds_last: seconds(weight_products + attention_products),
+            weight_instructions,
+            attention_instructions,
+            clock_hz,
+            seconds_first: seconds(0),
+            seconds_last: seconds(attention_products),
         },
     })
 }
@@ -257,13 +266,14 @@ impl fmt::Display for Report {
         writeln!(f, "\nlargest context that fits: {}", self.largest_context)?;
         writeln!(
             f,
-            "time a token: {:.0} ms at the start of the context, {:.0} ms at its end (an estimate:\n  ({} + {} products) x \
-             {} instructions / {} MHz)",
+            "time a token: {:.0} ms at the start of the context, {:.0} ms at its end, an estimate for q8:\n  \
+             ({} weight products x {} + {} attention products x {} instructions) / {} MHz",
             time.seconds_first * 1e3,
             time.seconds_last * 1e3,
             grouped(time.weight_products),
+            time.weight_instructions,
             grouped(time.attention_products),
-            time.instructions_per_product,
+            time.attention_instructions,
             time.clock_hz as f64 / 1e6
         )
     }

@@ -23,7 +23,7 @@ const MODEL_ALIGNMENT: usize = 64;
 /// place of the packed one. A model that does not fit fails the build with what is missing.
 pub fn run(board: &Board) {
     if let Err(message) = try_run(board) {
-        println!("cargo::error={}: {message}", board.name);
+        println!("cargo::error={message}");
     }
 }
 

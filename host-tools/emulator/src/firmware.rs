@@ -10,7 +10,7 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, S
 use sprat_board_support::memory::{Board, Region};
 use tempfile::TempDir;
 
-/// What to build.
+/// What to build. Holds what a firmware depends on beside the sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
     /// The board to build for.
@@ -19,6 +19,8 @@ pub struct Source<'a> {
     pub model: &'a Path,
     /// A context in place of the packed one, in tokens.
     pub context: Option<u32>,
+    /// Kernels in place of the best ones for the board's core.
+    pub kernels: Option<&'a str>,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -51,7 +53,7 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, progress } = *source;
+    let Source { board, model, context, kernels, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
@@ -63,6 +65,9 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),
         None => cargo.env_remove("SPRAT_CONTEXT"),
     };
+    if let Some(name) = kernels {
+        cargo.env("SPRAT_ISA", name);
+    }
     match progress {
         Progress::Shown => cargo.stderr(Stdio::inherit()),
         Progress::Silent => cargo.arg("--quiet"),

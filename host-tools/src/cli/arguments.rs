@@ -219,6 +219,9 @@ pub(super) struct EmulateArguments {
     /// Tokens of context [default: as packed]
     #[arg(long, value_name = "TOKENS")]
     pub context: Option<u32>,
+    /// Kernels to compute with [default: the best ones of the board's core]
+    #[arg(long, value_name = "NAME")]
+    pub kernels: Option<String>,
     /// Also hash all logits, to compare with `sprat run`
     #[arg(long)]
     pub hash: bool,

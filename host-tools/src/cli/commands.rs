@@ -14,7 +14,7 @@ use super::arguments::{
     PlanArguments, RunArguments,
 };
 use crate::boards::Board;
-use crate::emulate::Emulated;
+use crate::emulate::{Emulated, Wanted};
 use crate::eval::{evaluate, write_chart};
 use crate::import::Checkpoint;
 use crate::inspect::{inspect, inspect_image};
@@ -145,7 +145,13 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
 fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
     eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
     let progress = if std::io::stderr().is_terminal() { Progress::Shown } else { Progress::Silent };
-    let emulated = Emulated::build(&arguments.board, &arguments.file, arguments.context, progress)?;
+    let emulated = Emulated::build(&Wanted {
+        board: &arguments.board,
+        model: &arguments.file,
+        context: arguments.context,
+        kernels: arguments.kernels.as_deref(),
+        progress,
+    })?;
     let sampler = arguments.sampling.config();
     let request = Request {
         prompt: &arguments.prompt,

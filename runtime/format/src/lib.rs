@@ -91,6 +91,8 @@ mod bytes;
 mod config;
 mod container;
 mod error;
+mod layout;
+mod role;
 mod tensor;
 pub mod tokenizer;
 mod writer;
@@ -101,7 +103,9 @@ pub use container::{
     VERSION_MAJOR, VERSION_MINOR, kind,
 };
 pub use error::{ConfigError, FormatError};
-pub use tensor::{BLOCK_ROWS, Element, Layout, Role, TENSOR_BYTES, Tensor, TensorSpec, WORD};
+pub use layout::{BLOCK_ROWS, Layout, WORD};
+pub use role::Role;
+pub use tensor::{Element, TENSOR_BYTES, Tensor, TensorSpec};
 pub use writer::{Sink, WriteError, Writer};
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ const Q_MAX: f32 = 127.0;
 
 /// Adding and subtracting this rounds to an integer, to nearest with ties to even (IEEE 754's default), and
 /// leaves the integer in the low bits of the sum.
-const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
+pub(super) const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Below this, a group is taken as zero. Its scale, times the least scale of a weight, is then an ordinary
 /// number, so that a vector unit that flushes subnormal numbers computes the same bits.
@@ -285,17 +285,23 @@ pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
 /// which are left in the low halves of the weights' bits. Returns what one of these stands for.
 #[inline(always)]
 pub(super) fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
-    const MOST: f32 = 32767.0;
     let mut largest = 0;
     for (weight, scale) in weights.iter_mut().zip(scales) {
         *weight *= to_f32(*scale);
         // Floats that are not negative are ordered as their bits are.
         largest = largest.max(weight.to_bits());
     }
-    let largest = f32::from_bits(largest);
-    let inverse = if largest < LEAST_AMPLITUDE { 0.0 } else { MOST / largest };
+    let (inverse, unit) = mix_unit(f32::from_bits(largest));
     weights.iter_mut().for_each(|weight| *weight = *weight * inverse + ROUNDER);
-    largest / MOST
+    unit
+}
+
+/// What a run's weights are multiplied with to become integers, and what one of these stands for.
+#[inline(always)]
+pub(super) fn mix_unit(largest: f32) -> (f32, f32) {
+    const MOST: f32 = 32767.0;
+    let inverse = if largest < LEAST_AMPLITUDE { 0.0 } else { MOST / largest };
+    (inverse, largest / MOST)
 }
 
 /// The integer that [`mix_weights`] left.

@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use sprat_board_support::memory::QEMU_MPS2_AN386 as BOARD;
 use sprat_board_support::protocol::{Exit, Request};
-use sprat_emulator::firmware::Progress;
 use sprat_emulator::{Boot, End, Input, Outcome, boot, firmware};
-use sprat_tools::emulate::Emulated;
+use sprat_tools::emulate::{Emulated, Wanted};
 use sprat_tools::fixture::{HuggingFace, write_llama2c, write_tokenizer_bin};
 use sprat_tools::import::{Checkpoint, Dtype, OpenOptions};
 use sprat_tools::pack::{self, PackOptions};
@@ -63,7 +62,7 @@ fn small_model() -> &'static Path {
 /// The firmware around the small model, built once for all tests.
 fn small_firmware() -> &'static Emulated {
     static FIRMWARE: OnceLock<Emulated> = OnceLock::new();
-    FIRMWARE.get_or_init(|| Emulated::build(BOARD.name, small_model(), None, Progress::Silent).unwrap())
+    FIRMWARE.get_or_init(|| Emulated::build(&Wanted::new(BOARD.name, small_model())).unwrap())
 }
 
 fn run(elf: &Path, input: Input<'_>, seconds: u64) -> Outcome {
@@ -175,11 +174,10 @@ fn what_does_not_fit_fails_the_build_with_the_numbers() {
         &PackOptions { context: Some(64), ..PackOptions::default() },
         &packed,
     );
-    let build = |model: &Path, context| {
-        Emulated::build(BOARD.name, model, context, Progress::Silent).unwrap_err().to_string()
-    };
+    let wanted = |context| Wanted { context, ..Wanted::new(BOARD.name, &packed) };
+    let build = |context| Emulated::build(&wanted(context)).unwrap_err().to_string();
 
-    let error = build(&packed, Some(1 << 20));
+    let error = build(Some(1 << 20));
     let number_before = |error: &str, mark: &str| -> u64 {
         let start = error.split(mark).next().and_then(|text| text.split_whitespace().last());
         start.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {mark:?} in {error}"))
@@ -190,16 +188,16 @@ fn what_does_not_fit_fails_the_build_with_the_numbers() {
     let largest =
         error.split("largest context that fits is ").nth(1).unwrap().split_whitespace().next().unwrap();
     let largest: u32 = largest.parse().unwrap();
-    Emulated::build(BOARD.name, &packed, Some(largest), Progress::Silent).unwrap();
-    let error = build(&packed, Some(largest + 1));
+    Emulated::build(&wanted(Some(largest))).unwrap();
+    let error = build(Some(largest + 1));
     assert!(error.contains("missing"), "{error}");
 
-    let error = build(&packed, Some(0));
+    let error = build(Some(0));
     assert!(error.contains("context is 0, expected 1 to 1048576"), "{error}");
     let mut bytes = fs::read(&packed).unwrap();
     let last = bytes.len() - 100;
     bytes[last] ^= 1;
     fs::write(&packed, bytes).unwrap();
-    let error = build(&packed, None);
+    let error = build(None);
     assert!(error.contains("section DATA is damaged"), "{error}");
 }

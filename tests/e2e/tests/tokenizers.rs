@@ -16,13 +16,14 @@ use std::fs;
 use std::path::Path;
 
 use sprat::tokenizer::Special;
+use sprat_e2e::reference as shared_data;
 use sprat_tools::import::tokenizer::{
     TokenizerImport, gpt2_files, hugging_face_directory, llama2c, tokenizer_json,
 };
 use tokenizers::Tokenizer as Reference;
 use tokenizers::utils::SysRegex;
 
-use self::data::{Loaded, shared};
+use self::data::Loaded;
 use self::llama2c_oracle::Llama2c;
 use self::mixed_text::{MEGABYTE, mixed_text};
 
@@ -51,8 +52,9 @@ fn assert_equal_ids(import: TokenizerImport, reference: &mut Reference, text: &s
 
 #[test]
 fn gpt2_equals_llama_cpp() {
-    let Some(directory) = shared("gpt2_equals_llama_cpp", "data/gpt2_tokenizer") else { return };
-    let Some(cases) = shared("gpt2_equals_llama_cpp", "data/llamacpp_vocab/ggml-vocab-gpt-2.gguf.inp") else {
+    let Some(directory) = shared_data("gpt2_equals_llama_cpp", "data/gpt2_tokenizer") else { return };
+    let Some(cases) = shared_data("gpt2_equals_llama_cpp", "data/llamacpp_vocab/ggml-vocab-gpt-2.gguf.inp")
+    else {
         return;
     };
     let texts = fs::read_to_string(&cases).unwrap();
@@ -72,7 +74,9 @@ fn gpt2_equals_llama_cpp() {
 
 #[test]
 fn gpt2_equals_the_tokenizers_crate_on_a_megabyte() {
-    let Some(directory) = shared("gpt2_equals_the_tokenizers_crate", "data/gpt2_tokenizer") else { return };
+    let Some(directory) = shared_data("gpt2_equals_the_tokenizers_crate", "data/gpt2_tokenizer") else {
+        return;
+    };
     let file = directory.join("tokenizer.json");
     let import = hugging_face_directory(&directory, 50_257).unwrap();
     println!("GPT-2: section of {} bytes, {}", import.section.len(), Loaded::new(import.clone()).summary());
@@ -83,7 +87,7 @@ fn gpt2_equals_the_tokenizers_crate_on_a_megabyte() {
 
 #[test]
 fn gpt2_files_make_the_same_section_as_its_tokenizer_json() {
-    let Some(directory) = shared("gpt2_files", "data/gpt2_tokenizer") else { return };
+    let Some(directory) = shared_data("gpt2_files", "data/gpt2_tokenizer") else { return };
     let file = |name: &str| directory.join(name);
     let files = gpt2_files(&file("vocab.json"), &file("merges.txt"), 50_257).unwrap();
     assert_eq!((files.bos, &files.eos[..]), (Some(50_256), &[50_256][..]));
@@ -97,7 +101,7 @@ fn gpt2_files_make_the_same_section_as_its_tokenizer_json() {
 
 #[test]
 fn the_assistant_equals_the_tokenizers_crate_on_a_megabyte() {
-    let Some(directory) = shared("the_assistant", "models/assistant-0.9m") else { return };
+    let Some(directory) = shared_data("the_assistant", "models/assistant-0.9m") else { return };
     let import = hugging_face_directory(&directory, 1024).unwrap();
     println!(
         "assistant: section of {} bytes, {}",
@@ -189,7 +193,7 @@ fn classes_equal_those_of_the_regular_expressions() {
 
 #[test]
 fn tok512_equals_llama2c() {
-    let Some(file) = shared("tok512_equals_llama2c", "data/stories260K/tok512.bin") else { return };
+    let Some(file) = shared_data("tok512_equals_llama2c", "data/stories260K/tok512.bin") else { return };
     let import = llama2c(&file, 512).unwrap();
     println!("tok512: section of {} bytes, {}", import.section.len(), Loaded::new(import.clone()).summary());
     assert_eq!((import.vocab_size, import.bos, import.add_bos), (512, Some(1), true));
@@ -206,7 +210,7 @@ fn tok512_equals_llama2c() {
         assert_eq!(ours.encode(text, Special::AsText), ids, "{text:?}");
     }
     let mixed = mixed_text(4, 40_000, &["<s>", "</s>", "<unk>", "<0x41>", "\n<s>\n"]).replace('\0', "0");
-    let stories = shared("tok512 on stories", "data/tinystories_text/tinystories_sample_2MiB.txt");
+    let stories = shared_data("tok512 on stories", "data/tinystories_text/tinystories_sample_2MiB.txt");
     let stories = stories.map(|file| fs::read_to_string(file).unwrap()).unwrap_or_default();
     let mut compared = 0;
     for text in mixed.split_inclusive('\n').chain(stories.lines().take(2000)) {
@@ -223,7 +227,7 @@ fn tok512_equals_llama2c() {
 
 #[test]
 fn a_long_word_takes_no_longer_than_n_log_n() {
-    let Some(directory) = shared("a_long_word", "data/gpt2_tokenizer") else { return };
+    let Some(directory) = shared_data("a_long_word", "data/gpt2_tokenizer") else { return };
     let ours = Loaded::new(hugging_face_directory(Path::new(&directory), 50_257).unwrap());
     for letter in ["a", "7", " ", "=", "é", "\n"] {
         let time = |bytes: usize| {

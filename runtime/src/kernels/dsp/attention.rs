@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use half::f16;
 use sprat_format::WORD;
 
 use crate::kernels::portable;
@@ -72,7 +73,7 @@ pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
     let stride = values.stride;
     let runs = values.values.chunks(MIX_BLOCK * stride).zip(values.scales.chunks(MIX_BLOCK));
     for (weights, (values, scales)) in weights.chunks_mut(MIX_BLOCK).zip(runs) {
-        let unit = portable::mix_weights(weights, scales);
+        let unit = mix_weights(weights, scales);
         let values = &values[..weights.len() * stride];
         for (word, out) in out.chunks_mut(WORD).enumerate() {
             // SAFETY: from the word on, every position's values have a whole word, as the stride is one or more.
@@ -80,6 +81,46 @@ pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum as f32 * unit);
         }
     }
+}
+
+/// As [`portable::mix_weights`]: weights times scales, rounded to integers of the largest.
+fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
+    let scales = &scales[..weights.len()];
+    if weights.is_empty() {
+        return 0.0;
+    }
+    let mut largest = 0u32;
+    // SAFETY: both slices have as many elements as the loop counts; it writes to `weights`.
+    unsafe {
+        asm!(
+            "2:",
+            "ldrh {t}, [{s}], #2",
+            "vldr s0, [{w}]",
+            "vmov s1, {t}",
+            "vcvtb.f32.f16 s1, s1",
+            "subs {n}, #1",
+            "vmul.f32 s0, s0, s1",
+            "vmov {t}, s0",
+            "vstmia {w}!, {{s0}}",
+            // Floats that are not negative are ordered as their bits are. The flags of `subs` are kept.
+            "sub {d}, {t}, {largest}",
+            "bic {d}, {d}, {d}, asr #31",
+            "add {largest}, {d}",
+            "bne 2b",
+            w = inout(reg) weights.as_mut_ptr() => _,
+            s = inout(reg) scales.as_ptr() => _,
+            n = inout(reg) weights.len() => _,
+            largest = inout(reg) largest,
+            t = out(reg) _, d = out(reg) _,
+            out("s0") _, out("s1") _,
+            options(nostack),
+        );
+    }
+    let (inverse, unit) = portable::mix_unit(f32::from_bits(largest));
+    for weight in weights {
+        *weight = *weight * inverse + portable::ROUNDER;
+    }
+    unit
 }
 
 /// The sums over positions of weights, in the low halves of their bits, times four components.

@@ -5,8 +5,7 @@ use std::path::Path;
 use sprat::{Kernels, SamplerConfig};
 use sprat_board_support::protocol::Request;
 use sprat_e2e::{reference, repository};
-use sprat_emulator::firmware::Progress;
-use sprat_tools::emulate::{EmulateReport, Emulated};
+use sprat_tools::emulate::{EmulateReport, Emulated, Wanted};
 use sprat_tools::import::OpenOptions;
 use sprat_tools::model::Model;
 use sprat_tools::pack::{PackOptions, WeightType};
@@ -16,12 +15,13 @@ use super::{BOARD, can_emulate, pack};
 
 const STEPS: u32 = 100;
 
-/// Kernels that the emulated core runs.
-const KERNELS: &str = "portable";
+/// Kernels of the emulated core, the best first.
+const KERNELS: [&str; 2] = ["dsp", "portable"];
 
 /// Asks the board and this machine, with every kernel that it has, and compares.
-fn compare(packed: &Path, prompt: &str, special: bool) {
-    let emulated = Emulated::build(BOARD.name, packed, None, Progress::Silent).unwrap();
+fn compare(packed: &Path, prompt: &str, special: bool, kernels: Option<&str>) {
+    let emulated = Emulated::build(&Wanted { kernels, ..Wanted::new(BOARD.name, packed) }).unwrap();
+    let board_kernels = kernels.unwrap_or(KERNELS[0]);
     let model = Model::open(packed, &OpenOptions::default(), &indicatif::ProgressBar::hidden()).unwrap();
     let seeded = SamplerConfig { temperature: 0.9, top_k: 50, top_p: 0.95, ..SamplerConfig::greedy() };
     for (sampler, seed) in [(SamplerConfig::greedy(), 0), (seeded, 5)] {
@@ -38,7 +38,7 @@ fn compare(packed: &Path, prompt: &str, special: bool) {
             hash_logits: true,
         };
         let board = emulated.ask(&request, |_| {}).unwrap();
-        assert_board(&board);
+        assert_board(&board, board_kernels);
         for kernels in Kernels::available() {
             let options = RunOptions {
                 prompt: prompt.to_owned(),
@@ -59,9 +59,9 @@ fn compare(packed: &Path, prompt: &str, special: bool) {
 }
 
 /// That the answer is the board's own, complete, and within the memory that was planned.
-fn assert_board(report: &EmulateReport) {
+fn assert_board(report: &EmulateReport, kernels: &str) {
     assert_eq!((report.board.as_str(), report.target.as_str()), (BOARD.name, BOARD.target));
-    assert_eq!(report.kernels, KERNELS);
+    assert_eq!(report.kernels, kernels);
     assert_eq!((report.answer_tokens, report.stop.as_str()), (STEPS, "limit"), "{}", report.text);
     let ram = &report.ram;
     assert!(
@@ -73,7 +73,7 @@ fn assert_board(report: &EmulateReport) {
     assert!(report.prefill_instructions > 0 && report.decode_instructions > 0);
 }
 
-fn stories(test: &str, weights: WeightType) {
+fn stories(test: &str, weights: WeightType, kernels: Option<&str>) {
     if !can_emulate(test) {
         return;
     }
@@ -83,17 +83,23 @@ fn stories(test: &str, weights: WeightType) {
     let open = OpenOptions { tokenizer: Some(folder.join("tok512.bin")), ..OpenOptions::default() };
     let options = PackOptions { weights, ..PackOptions::default() };
     pack(&folder.join("stories260K.bin"), &open, &options, &packed);
-    compare(&packed, "Once upon a time", false);
+    compare(&packed, "Once upon a time", false, kernels);
 }
 
 #[test]
 fn stories260k_q8_has_the_same_bits() {
-    stories("stories260k_q8_has_the_same_bits", WeightType::Q8);
+    stories("stories260k_q8_has_the_same_bits", WeightType::Q8, None);
+}
+
+#[test]
+fn stories260k_q8_has_the_same_bits_with_portable_kernels() {
+    let test = "stories260k_q8_has_the_same_bits_with_portable_kernels";
+    stories(test, WeightType::Q8, Some(KERNELS[1]));
 }
 
 #[test]
 fn stories260k_f16_has_the_same_bits() {
-    stories("stories260k_f16_has_the_same_bits", WeightType::F16);
+    stories("stories260k_f16_has_the_same_bits", WeightType::F16, None);
 }
 
 #[test]
@@ -103,5 +109,5 @@ fn the_default_model_has_the_same_bits() {
     if !can_emulate(test) {
         return;
     }
-    compare(&committed, "<|user|>Tell me a story.<|assistant|>", true);
+    compare(&committed, "<|user|>Tell me a story.<|assistant|>", true, None);
 }

@@ -1,23 +1,8 @@
-//! Where the reference data is, and a tokenizer that owns its section.
-
-use std::env;
-use std::path::{Path, PathBuf};
+//! A tokenizer that owns its section.
 
 use sprat::tokenizer::{Special, Tokenizer, scratch_words};
 use sprat_format::tokenizer::TokenizerTables;
 use sprat_tools::import::tokenizer::TokenizerImport;
-
-/// A file or directory of the shared test data; says so and returns none where it is missing.
-pub fn shared(test: &str, path: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let root = env::var_os("SPRAT_TEST_DATA").map_or(beside, PathBuf::from);
-    let found = root.join(path);
-    if !found.exists() {
-        println!("SKIP {test}: {path} is not in SPRAT_TEST_DATA or ../shared");
-        return None;
-    }
-    Some(found)
-}
 
 pub struct Loaded {
     tokenizer: Tokenizer<'static>,
