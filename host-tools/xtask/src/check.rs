@@ -27,6 +27,7 @@ pub fn check_all() -> Result<ExitCode> {
     let board = ["--target", setup::BOARD_TARGET];
     gate.command("clippy, host", clippy(&["--all-targets"]));
     gate.command("clippy, firmware", clippy(&["--package", "qemu-mps2-an386", board[0], board[1]]));
+    gate.command("clippy, kernels' firmware", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let shared = ["--package", "sprat-board-support", "--features", "cortex-m,heap", board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));
     gate.command("docs, host", docs(&[]));

@@ -53,6 +53,7 @@ pub const CHECKS: &[Check] = &[
             "boards/qemu-mps2-an386/src/",
             "host-tools/src/map.rs",
             "tests/fuzz/",
+            "tests/on-target/",
         ],
         files: ".rs",
     },
