@@ -24,6 +24,8 @@ use sprat_format::Layout;
 
 use crate::team::Tile;
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod aarch64;
 #[cfg(any(test, feature = "battery"))]
 mod battery;
 #[cfg(sprat_isa = "dsp")]
@@ -170,6 +172,10 @@ const TABLES: &[fn() -> Option<&'static Kernels>] = &[
     x86::avxvnni,
     #[cfg(target_arch = "x86_64")]
     x86::avx2,
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    || aarch64::dotprod(cfg!(target_os = "none")),
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    aarch64::neon,
     #[cfg(sprat_isa = "dsp")]
     || Some(&dsp::KERNELS),
     #[cfg(sprat_isa = "mve")]

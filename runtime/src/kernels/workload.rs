@@ -74,6 +74,23 @@ fn fill(bytes: &mut [i8]) {
 }
 
 impl Workload {
+    /// The work whose cost is tracked, on matrices in this layout.
+    pub const fn tracked(layout: Layout) -> [Self; 11] {
+        [
+            Self::MatmulQ8 { rows: 64, cols: 256, group: 64, tokens: 1, layout },
+            Self::MatmulQ8 { rows: 64, cols: 256, group: 32, tokens: 1, layout },
+            Self::MatmulQ8 { rows: 64, cols: 256, group: 64, tokens: 4, layout },
+            Self::MatmulQ8 { rows: 128, cols: 512, group: 64, tokens: 1, layout },
+            Self::MatmulF16 { rows: 64, cols: 256, tokens: 1 },
+            Self::Prepare { cols: 256, group: 64, layout },
+            Self::ScoreQ8 { positions: 128, head_dim: 8 },
+            Self::ScoreQ8 { positions: 128, head_dim: 32 },
+            Self::Softmax { positions: 128 },
+            Self::MixQ8 { positions: 128, head_dim: 8 },
+            Self::MixQ8 { positions: 128, head_dim: 32 },
+        ]
+    }
+
     /// The kernel's name.
     pub const fn name(&self) -> &'static str {
         match self {

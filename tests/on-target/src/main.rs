@@ -99,20 +99,7 @@ fn main() -> ! {
         "dsp" => Layout::InterleavedBiased,
         _ => Layout::Interleaved,
     };
-    let workloads = [
-        Workload::MatmulQ8 { rows: 64, cols: 256, group: 64, tokens: 1, layout },
-        Workload::MatmulQ8 { rows: 64, cols: 256, group: 32, tokens: 1, layout },
-        Workload::MatmulQ8 { rows: 64, cols: 256, group: 64, tokens: 4, layout },
-        Workload::MatmulQ8 { rows: 128, cols: 512, group: 64, tokens: 1, layout },
-        Workload::MatmulF16 { rows: 64, cols: 256, tokens: 1 },
-        Workload::Prepare { cols: 256, group: 64, layout },
-        Workload::ScoreQ8 { positions: 128, head_dim: 8 },
-        Workload::ScoreQ8 { positions: 128, head_dim: 32 },
-        Workload::Softmax { positions: 128 },
-        Workload::MixQ8 { positions: 128, head_dim: 8 },
-        Workload::MixQ8 { positions: 128, head_dim: 32 },
-    ];
-    for workload in &workloads {
+    for workload in &Workload::tracked(layout) {
         let count = instructions(workload, kernels, work);
         println!("count {} {} {count} {workload:?}", workload.name(), workload.units());
     }
