@@ -40,7 +40,7 @@ pub(crate) struct Cache<'a> {
     context: usize,
     kv_heads: usize,
     head_dim: usize,
-    /// Components of a stored head: `head_dim`, rounded up to whole words in the q8 cache.
+    /// Components of a stored head: `head_dim`, rounded up in the q8 cache.
     stride: usize,
 }
 
@@ -61,7 +61,9 @@ impl<'a> Store<'a> {
         let place = slot * stride..(slot + 1) * stride;
         match self {
             Self::Q8 { values, scales } => {
-                scales[slot] = f16::from_f32((kernels.quantize)(head, &mut values[place]));
+                // A scale beyond the largest half float would be infinite, which not every core converts alike.
+                let scale = (kernels.quantize)(head, &mut values[place]).min(65504.0);
+                scales[slot] = f16::from_f32(scale);
             }
             Self::F16(values) => {
                 values[place].iter_mut().zip(head).for_each(|(stored, x)| *stored = f16::from_f32(*x));
@@ -93,6 +95,11 @@ impl<'a> Cache<'a> {
             head_dim,
             stride: if limits.kv == KvType::Q8 { sizes.head_stride } else { head_dim },
         }
+    }
+
+    /// Positions that there is room for.
+    pub(crate) fn context(&self) -> usize {
+        self.context
     }
 
     /// The slot of a head's first position.

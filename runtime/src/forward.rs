@@ -28,9 +28,9 @@ pub(crate) struct Scratch<'a> {
     gate: &'a mut [f32],   // T x F
     cos: &'a mut [f32],    // T x P
     sin: &'a mut [f32],    // T x P
-    scores: &'a mut [f32], // members x context: attention of one head
+    scores: &'a mut [f32], // attention's work space: see the plan
     xq: Prepared<'a>,      // T x widest padded row: quantized input of a matrix
-    q_head: &'a mut [i8],  // members x head_dim, rounded up to words: a quantized query
+    q_head: &'a mut [i8],  // members x quantized queries of heads that go together
 }
 
 impl<'a> Scratch<'a> {

@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 use half::f16;
 use sprat_format::{BLOCK_ROWS, Layout};
 
-use super::{Kernels, Prepared, Q8, Q8Heads, portable};
+use super::{Attention, AttentionWork, Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
 
 mod wide;
@@ -52,11 +52,10 @@ macro_rules! table {
                 matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile);
                 matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile);
                 matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile);
-                score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]);
+                attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]);
                 score_f16(query: &[f32], keys: &[f16], out: &mut [f32]);
                 score_f32(query: &[f32], keys: &[f32], out: &mut [f32]);
                 softmax(scores: &mut [f32]) -> f32;
-                mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]);
                 mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]);
                 mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]);
                 dot(a: &[f32], b: &[f32]) -> f32;
@@ -82,11 +81,10 @@ macro_rules! table {
                 matmul_q8: matmul_q8_best,
                 matmul_f16,
                 matmul_f32,
-                score_q8,
+                attend_q8,
                 score_f16,
                 score_f32,
                 softmax,
-                mix_q8,
                 mix_f16,
                 mix_f32,
                 dot,
