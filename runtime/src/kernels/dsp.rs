@@ -30,8 +30,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     prepare,
     matmul_q8,
     matmul_f16: half_floats::matmul_f16,
-    score_q8: attention::score_q8,
-    mix_q8: attention::mix_q8,
+    attend_q8: attention::attend_q8,
     ..portable::KERNELS
 };
 

@@ -65,24 +65,31 @@ pub(super) fn prepare(x: &[f32], cols: usize, group: usize, _: Layout, input: &m
 /// Quantizes one group, with zeros behind `x` up to the length of `q`, and returns its scale.
 #[inline(always)]
 pub(super) fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
-    // Magnitudes are ordered as their bits are, and integers can be compared in any order.
-    let amplitude = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
-    if amplitude < LEAST_AMPLITUDE {
-        q.fill(0);
-        return 0.0;
-    }
-    let inverse = Q_MAX / amplitude;
+    let (inverse, scale) = inverse_and_scale(amplitude(x));
     let (used, padding) = q.split_at_mut(x.len());
     for (q, x) in used.iter_mut().zip(x) {
         *q = round_to_i8(x * inverse);
     }
     padding.fill(0);
-    amplitude / Q_MAX
+    scale
+}
+
+/// The largest magnitude.
+#[inline(always)]
+pub(super) fn amplitude(x: &[f32]) -> f32 {
+    // Magnitudes are ordered as their bits are, and integers can be compared in any order.
+    f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0))
+}
+
+/// What a group of this amplitude is multiplied with to become bytes, and what one of these stands for.
+#[inline(always)]
+pub(super) fn inverse_and_scale(amplitude: f32) -> (f32, f32) {
+    if amplitude < LEAST_AMPLITUDE { (0.0, 0.0) } else { (Q_MAX / amplitude, amplitude / Q_MAX) }
 }
 
 /// To the nearest integer, ties to even, for |x| < 2^22.
 #[inline(always)]
-fn round_to_i8(x: f32) -> i8 {
+pub(super) fn round_to_i8(x: f32) -> i8 {
     (x + ROUNDER).to_bits() as i8
 }
 
