@@ -76,7 +76,8 @@ impl<'a> Store<'a> {
         let place = slots.start * stride..slots.end * stride;
         match self {
             Self::Q8 { values, scales } => {
-                Run::Q8(Q8Heads { values: &values[place], scales: &scales[slots], stride })
+                let whole_pairs = slots.start * stride..slots.end.next_multiple_of(2) * stride;
+                Run::Q8(Q8Heads { values: &values[whole_pairs], scales: &scales[slots], stride })
             }
             Self::F16(values) => Run::F16(&values[place]),
             Self::F32(values) => Run::F32(&values[place]),
@@ -90,7 +91,7 @@ impl<'a> Cache<'a> {
         Self {
             keys: Store::carve(carver, limits.kv, sizes, head_dim),
             values: Store::carve(carver, limits.kv, sizes, head_dim),
-            context: limits.context as usize,
+            context: sizes.context,
             kv_heads: config.kv_heads as usize,
             head_dim,
             stride: if limits.kv == KvType::Q8 { sizes.head_stride } else { head_dim },

@@ -11,7 +11,7 @@ use sprat_format::{Config, FeedForward};
 use crate::arena::Carver;
 use crate::cache::Cache;
 use crate::kernels::Prepared;
-use crate::layers::{Compute, Input, activate, add, attend, multiply, norm, rotary_angles, rotate};
+use crate::layers::{Compute, Input, activate, activate_gate, add, attend, norm, rotary_angles, rotate};
 use crate::plan::Sizes;
 use crate::team::Workspace;
 use crate::weights::Weights;
@@ -115,8 +115,7 @@ pub(crate) fn forward(
         match (config.feed_forward, &layer.gate) {
             (FeedForward::Gated(activation), Some(matrix)) => {
                 input.times(compute, matrix, layer.gate_bias, gate);
-                activate(activation, gate);
-                multiply(gate, up);
+                activate_gate(activation, gate, up);
             }
             (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => activate(activation, up),
         }

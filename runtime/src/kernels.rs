@@ -102,7 +102,7 @@ pub(crate) struct Prepared<'p> {
 /// One head's keys or values in the q8 cache, position by position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Q8Heads<'c> {
-    /// positions x stride.
+    /// positions x stride, and one more position where their number is odd: bytes of any value.
     pub values: &'c [i8],
     /// A scale for each position, not negative.
     pub scales: &'c [f16],
@@ -111,10 +111,10 @@ pub(crate) struct Q8Heads<'c> {
 }
 
 impl<'c> Q8Heads<'c> {
-    /// `positions` positions from `start` on.
+    /// `positions` positions from `start`, an even number, on.
     pub(crate) fn part(&self, start: usize, positions: usize) -> Self {
         Self {
-            values: &self.values[start * self.stride..(start + positions) * self.stride],
+            values: &self.values[start * self.stride..][..positions.next_multiple_of(2) * self.stride],
             scales: &self.scales[start..start + positions],
             stride: self.stride,
         }
@@ -139,9 +139,9 @@ pub(crate) struct Attention<'c> {
 /// Work space of attention.
 #[derive(Debug)]
 pub(crate) struct AttentionWork<'w> {
-    /// At least G x P.
+    /// At least G x P, P rounded up to an even number.
     pub scores: &'w mut [i32],
-    /// At least the lesser of P and [`MIX_BLOCK`].
+    /// At least the lesser of P, rounded up to an even number, and [`MIX_BLOCK`].
     pub multipliers: &'w mut [i32],
     /// At least G x 2*stride bytes.
     pub query: &'w mut [i8],

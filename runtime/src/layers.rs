@@ -22,17 +22,20 @@ pub(crate) fn norm(
 ) {
     let width = weight.len();
     let count = width as f32;
+    let scale = |x: &[f32]| 1.0 / math::sqrt((kernels.dot)(x, x) / count + config.norm_eps);
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         match config.norm {
-            Norm::RmsNorm => out.copy_from_slice(x),
+            Norm::RmsNorm => {
+                let scale = scale(x);
+                out.iter_mut().zip(x).zip(weight).for_each(|((out, x), weight)| *out = x * scale * weight);
+            }
             Norm::LayerNorm => {
                 let mean = (kernels.sum)(x) / count;
                 out.iter_mut().zip(x).for_each(|(out, x)| *out = x - mean);
+                let scale = scale(out);
+                out.iter_mut().zip(weight).for_each(|(out, weight)| *out = *out * scale * weight);
             }
         }
-        let variance = (kernels.dot)(out, out) / count;
-        let scale = 1.0 / math::sqrt(variance + config.norm_eps);
-        out.iter_mut().zip(weight).for_each(|(out, weight)| *out = *out * scale * weight);
         add_bias(bias, out);
     }
 }
@@ -105,7 +108,14 @@ fn add_bias(bias: Option<&[f32]>, rows: &mut [f32]) {
 
 /// `sum` += `x`.
 pub(crate) fn add(x: &[f32], sum: &mut [f32]) {
-    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+    // Four at a time, since small cores are not given unrolled loops.
+    let ((sums, sum_rest), (xs, x_rest)) = (sum.as_chunks_mut::<4>(), x.as_chunks::<4>());
+    for (sum, x) in sums.iter_mut().zip(xs) {
+        for lane in 0..4 {
+            sum[lane] += x[lane];
+        }
+    }
+    sum_rest.iter_mut().zip(x_rest).for_each(|(sum, x)| *sum += x);
 }
 
 /// Cosines and sines (T x dims/2 each) of the angles at positions `start`, `start` + 1, ...
@@ -225,17 +235,38 @@ fn attend_floats(
     out.iter_mut().for_each(|out| *out *= inverse);
 }
 
-/// Applies the non-linearity to each element.
-pub(crate) fn activate(activation: Activation, x: &mut [f32]) {
-    match activation {
-        Activation::Silu => x.iter_mut().for_each(|x| *x = math::silu(*x)),
-        Activation::GeluTanh => x.iter_mut().for_each(|x| *x = math::gelu_tanh(*x)),
-        Activation::GeluErf => x.iter_mut().for_each(|x| *x = math::gelu_erf(*x)),
-        Activation::Relu => x.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
-    }
+/// The body once for each non-linearity, so that each loop has its own.
+macro_rules! for_activation {
+    ($activation:expr, $function:ident => $body:expr) => {
+        match $activation {
+            Activation::Silu => {
+                let $function = math::silu;
+                $body
+            }
+            Activation::GeluTanh => {
+                let $function = math::gelu_tanh;
+                $body
+            }
+            Activation::GeluErf => {
+                let $function = math::gelu_erf;
+                $body
+            }
+            Activation::Relu => {
+                let $function = |x| if x > 0.0 { x } else { 0.0 };
+                $body
+            }
+        }
+    };
 }
 
-/// `product` *= `x`.
-pub(crate) fn multiply(x: &[f32], product: &mut [f32]) {
-    product.iter_mut().zip(x).for_each(|(product, x)| *product *= x);
+/// Applies the non-linearity to each element.
+pub(crate) fn activate(activation: Activation, x: &mut [f32]) {
+    for_activation!(activation, function => x.iter_mut().for_each(|x| *x = function(*x)));
+}
+
+/// `up` *= the non-linearity of `gate`.
+pub(crate) fn activate_gate(activation: Activation, gate: &[f32], up: &mut [f32]) {
+    for_activation!(activation, function => {
+        up.iter_mut().zip(gate).for_each(|(up, gate)| *up *= function(*gate))
+    });
 }

@@ -62,6 +62,8 @@ pub(crate) struct Sizes {
     pub quantized_query: usize,
     /// Components of a head as the q8 cache stores it, rounded up to whole words.
     pub head_stride: usize,
+    /// Positions of the cache: the context, rounded up to a whole pair.
+    pub context: usize,
     /// layers x kv_heads x context: heads in the cache, for keys and again for values.
     pub cached_heads: usize,
 }
@@ -169,7 +171,8 @@ impl Plan {
     const fn compute(config: &Config, limits: &Limits, members: usize) -> Option<Self> {
         const F32: usize = size_of::<f32>();
         let tokens = limits.prefill_chunk as usize;
-        let context = limits.context as usize;
+        // Attention over a q8 cache takes positions two by two.
+        let context = limits.context.next_multiple_of(2) as usize;
         let head_dim = config.head_dim as usize;
         let widest =
             max(max(config.hidden_size as usize, config.query_size() as usize), config.ffn_size as usize);
@@ -202,6 +205,7 @@ impl Plan {
             quantized_groups: tokens * groups,
             quantized_query: if is_q8 { head_stride * 2 * at_once * members } else { 0 },
             head_stride,
+            context,
             cached_heads,
         };
         let activations = Bytes::ZERO
@@ -236,7 +240,7 @@ impl Plan {
             }
         };
         let logits = Bytes::ZERO.and(Some(config.vocab_size as usize), F32);
-        let prompt = Bytes::ZERO.and(Some(context), size_of::<u32>());
+        let prompt = Bytes::ZERO.and(Some(limits.context as usize), size_of::<u32>());
         let tokenizer = Bytes::ZERO.and(Some(scratch_words(limits.prompt_bytes as usize)), size_of::<u32>());
         let (Some(kv_bytes), Some(logits_bytes), Some(tokens_bytes)) = (cache.0, logits.0, prompt.0) else {
             return None;

@@ -231,19 +231,19 @@ fn q8_attention(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Resu
             for heads in 1..=PAIR {
                 // Scores are near each other, far from each other, or beyond what an integer holds.
                 let sharpness = [1e-3, 0.1, 1e9][random.next() as usize % 3];
-                let scores = PAIR * positions;
-                if 2 * positions * (stride + 2) + 2 * 4 * scores > BATTERY_BYTES - 8192 {
+                let padded = positions.next_multiple_of(2);
+                let scores = PAIR * padded;
+                if 2 * padded * (stride + 2) + 2 * 4 * scores > BATTERY_BYTES - 8192 {
                     continue;
                 }
                 let mut carver = Carver::new(work);
-                let [keys, values]: [&mut [i8]; 2] =
-                    core::array::from_fn(|_| carver.take(positions * stride));
+                let [keys, values]: [&mut [i8]; 2] = core::array::from_fn(|_| carver.take(padded * stride));
                 let [key_scales, value_scales]: [&mut [f16]; 2] =
                     core::array::from_fn(|_| carver.take(positions));
                 let query: &mut [f32] = carver.take(heads * head_dim);
                 let mut space = AttentionWork {
                     scores: carver.take(scores),
-                    multipliers: carver.take(positions.min(MIX_BLOCK)),
+                    multipliers: carver.take(padded.min(MIX_BLOCK)),
                     query: carver.take(2 * PAIR * stride),
                 };
                 let [found, expected]: [&mut [f32]; 2] =

@@ -10,14 +10,19 @@ use core::arch::naked_asm;
 use half::f16;
 use sprat_format::WORD;
 
-use crate::kernels::portable::attention::{POWER, inverse_and_unit, power, top};
+use super::quantize::quantize_pairs;
+use crate::kernels::portable::attention::{FARTHEST, POWER, inverse_and_unit, top};
 use crate::kernels::portable::{self, attention::ONE};
 use crate::kernels::{Attention, AttentionWork, HEAD_UNIT, MIX_BLOCK, PAIR, Q8Heads};
+
+/// From here up, the least score is farther than [`FARTHEST`].
+const LEAST_TOP: i32 = i32::MIN + FARTHEST as i32;
 
 pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
     let Attention { head_dim, scale, keys, values, .. } = *attention;
     let heads = attention.query.len() / head_dim;
     let positions = keys.scales.len();
+    let padded = positions.next_multiple_of(2);
     let Ok(query) = bytemuck::try_cast_slice_mut(work.query) else {
         return portable::attend_q8(attention, work, out);
     };
@@ -25,18 +30,23 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
         return portable::attend_q8(attention, work, out);
     }
     let query = &mut query[..heads * keys.stride / 2];
-    let scores = &mut work.scores[..heads * positions];
+    // Positions are weighed and mixed in pairs: one that is not there is so far from the others that it has no weight.
+    let scores = &mut work.scores[..heads * padded];
+    scores[heads * positions..].fill(i32::MIN);
     let mut factors = [0.0; PAIR];
     for (head, (x, factor)) in attention.query.chunks_exact(head_dim).zip(&mut factors).enumerate() {
-        *factor = quantize_pairs(x, query, head, heads) * scale;
+        *factor = quantize_pairs(x, &mut query[2 * head..], 2 * heads) * scale;
     }
-    let largest = score(query, factors, &keys, scores);
+    let largest = score(query, factors, &keys, &mut scores[..heads * positions]);
+    if padded > positions && largest[..heads].iter().any(|&largest| top(largest) < LEAST_TOP) {
+        return portable::attend_q8(attention, work, out);
+    }
     out.fill(0.0);
     let mut totals = [0.0; PAIR];
     for (run, scores) in scores.chunks_mut(heads * MIX_BLOCK).enumerate() {
-        let positions = scores.len() / heads;
-        let values = values.part(run * MIX_BLOCK, positions);
-        let multipliers = &mut work.multipliers[..positions];
+        let padded = scores.len() / heads;
+        let values = values.part(run * MIX_BLOCK, padded.min(positions - run * MIX_BLOCK));
+        let multipliers = &mut work.multipliers[..padded];
         let unit = multiply(values.scales, multipliers);
         for head in 0..heads {
             totals[head] += weigh(scores, head, heads, top(largest[head]), multipliers) as f32;
@@ -47,20 +57,6 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
         let inverse = ONE as f32 / total;
         out.iter_mut().for_each(|out| *out *= inverse);
     }
-}
-
-/// Quantizes a query as [`portable::quantize_group`] does and stores it as pairs of halfwords, components 0 and 2, 1
-/// and 3 of each word, among those of the other heads. Returns its scale.
-fn quantize_pairs(x: &[f32], query: &mut [u32], head: usize, heads: usize) -> f32 {
-    let (inverse, scale) = portable::inverse_and_scale(portable::amplitude(x));
-    let quantized =
-        |i: usize| x.get(i).map_or(0, |x| u32::from(portable::round_to_i8(x * inverse) as i16 as u16));
-    for (word, pairs) in query.chunks_exact_mut(2 * heads).enumerate() {
-        let at = word * WORD;
-        pairs[2 * head] = quantized(at) | quantized(at + 2) << 16;
-        pairs[2 * head + 1] = quantized(at + 1) | quantized(at + 3) << 16;
-    }
-    scale
 }
 
 /// What the loops over keys read and write; they know the places of the fields.
@@ -286,7 +282,7 @@ fn multiply(scales: &[f16], multipliers: &mut [i32]) -> f32 {
     let largest =
         (largest & 0xffff).max(largest >> 16).max(rest.iter().map(|s| s.to_bits().into()).max().unwrap_or(0));
     let (inverse, unit) = inverse_and_unit(f16::from_bits(largest as u16));
-    let (doubles, last) = multipliers[..scales.len()].split_at_mut(2 * pairs.len());
+    let (doubles, last) = multipliers.split_at_mut(2 * pairs.len());
     // SAFETY: so many pairs are there, and as many places for two multipliers.
     unsafe { multiply_pairs(pairs.as_ptr(), doubles.as_mut_ptr(), pairs.len(), inverse.to_bits()) };
     for (multiplier, scale) in last.iter_mut().zip(rest) {
@@ -363,16 +359,12 @@ unsafe extern "C" fn multiply_pairs(_: *const [f16; 2], _: *mut i32, _pairs: usi
 /// Turns the scores of one head among `heads` into weights times multipliers, as [`portable::attention::weigh`] does,
 /// and leaves those of two positions in the word of the first. Returns the sum of the weights alone.
 fn weigh(scores: &mut [i32], head: usize, heads: usize, top: i32, multipliers: &[i32]) -> i32 {
-    let (pairs, rest) = multipliers.as_chunks::<2>();
-    let bytes = 4 * heads;
+    let (pairs, _) = multipliers.as_chunks::<2>();
     let scores = &mut scores[head..];
     // SAFETY: there are two scores of this head for every pair of multipliers.
-    let sum = unsafe { weigh_pairs(scores.as_mut_ptr(), bytes, pairs.as_ptr(), pairs.len(), top, &POWER) };
-    let [last] = rest else { return sum };
-    let score = &mut scores[2 * pairs.len() * heads];
-    let weight = power(top.wrapping_sub(*score) as u32);
-    *score = (weight * (last >> 16) + ONE / 2) >> 16;
-    sum + weight
+    unsafe {
+        weigh_pairs(scores.as_mut_ptr(), heads * size_of::<i32>(), pairs.as_ptr(), pairs.len(), top, &POWER)
+    }
 }
 
 /// One score in `r9` becomes a weight in `r11`, added to the sum in `r8` and multiplied into the register named.
@@ -440,35 +432,28 @@ unsafe extern "C" fn weigh_pairs(
 
 /// Adds the values, each times its head's weight, times `unit`, to `out`, head by head.
 fn mix(weights: &[i32], values: &Q8Heads, unit: f32, heads: usize, out: &mut [f32]) {
-    let Q8Heads { stride, scales, .. } = *values;
-    let pairs = scales.len() / 2;
-    let last = (scales.len() % 2 == 1).then(|| 2 * pairs);
+    let stride = values.stride;
     let head_dim = out.len() / heads;
     for col in (0..head_dim).step_by(WORD) {
-        let mut sums = [[0; WORD]; PAIR];
         let columns = &values.values[col..];
+        let pairs = weights.len() / (2 * heads);
+        let mixing = Mixing { weights: weights.as_ptr(), values: columns.as_ptr(), stride, pairs };
+        let mut sums = [[0; WORD]; PAIR];
         // SAFETY: every position has a whole word from `col` on, aligned, as the stride is a multiple of words; there
-        // is a pair of weights for every two positions of each head.
+        // is at least one pair of positions, and of weights of each head.
         unsafe {
-            let mixing = Mixing { weights: weights.as_ptr(), values: columns.as_ptr(), stride, pairs };
-            match (pairs, heads, stride) {
-                (0, ..) => {}
-                (_, 1, _) => mix_one(&mixing, &mut sums[0]),
-                (_, _, 8) => mix_two::<8>(&mixing, &mut sums),
-                (_, _, 16) => mix_two::<16>(&mixing, &mut sums),
-                (_, _, 32) => mix_two::<32>(&mixing, &mut sums),
-                (_, _, 64) => mix_two::<64>(&mixing, &mut sums),
+            match (heads, stride) {
+                (1, _) => mix_one(&mixing, &mut sums[0]),
+                (_, 8) => mix_two::<8>(&mixing, &mut sums),
+                (_, 16) => mix_two::<16>(&mixing, &mut sums),
+                (_, 32) => mix_two::<32>(&mixing, &mut sums),
+                (_, 64) => mix_two::<64>(&mixing, &mut sums),
                 _ => mix_halves(&mixing, &mut sums),
             }
         }
-        for (head, sums) in sums.iter_mut().enumerate().take(heads) {
-            if let Some(last) = last {
-                let weight = weights[last * heads + head];
-                let values = &columns[last * stride..][..WORD];
-                sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += weight * i32::from(*v));
-            }
-            let out = out[head * head_dim + col..(head + 1) * head_dim].iter_mut();
-            out.zip(sums).for_each(|(out, sum)| *out += *sum as f32 * unit);
+        for (sums, out) in sums.iter().zip(out.chunks_exact_mut(head_dim)) {
+            let out = out[col..].iter_mut().zip(sums);
+            out.for_each(|(out, sum)| *out += *sum as f32 * unit);
         }
     }
 }
