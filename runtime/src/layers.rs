@@ -139,17 +139,26 @@ pub(crate) fn rotate(config: &Config, x: &mut [f32], width: usize, cos: &[f32], 
     let angles = cos.chunks_exact(pairs).zip(sin.chunks_exact(pairs));
     for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
         for head in row.chunks_exact_mut(config.head_dim as usize) {
-            for pair in 0..pairs {
-                let (first, second) = match pairing {
-                    Pairing::Half => (pair, pair + pairs),
-                    Pairing::Interleaved => (2 * pair, 2 * pair + 1),
-                };
-                let (a, b) = (head[first], head[second]);
-                head[first] = a * cos[pair] - b * sin[pair];
-                head[second] = a * sin[pair] + b * cos[pair];
+            let angles = cos.iter().zip(sin);
+            let head = &mut head[..2 * pairs];
+            match pairing {
+                Pairing::Half => {
+                    let (first, second) = head.split_at_mut(pairs);
+                    first.iter_mut().zip(second).zip(angles).for_each(rotate_pair);
+                }
+                Pairing::Interleaved => {
+                    let pairs = head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b));
+                    pairs.zip(angles).for_each(rotate_pair);
+                }
             }
         }
     }
+}
+
+/// Rotates one pair by the angle with this cosine and sine.
+#[inline(always)]
+fn rotate_pair(((a, b), (cos, sin)): ((&mut f32, &mut f32), (&f32, &f32))) {
+    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
 }
 
 /// Causal attention of a chunk's tokens, the first at position `start` (their own keys and values are in the

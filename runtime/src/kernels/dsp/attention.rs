@@ -55,7 +55,9 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
     }
     for (out, total) in out.chunks_exact_mut(head_dim).zip(totals) {
         let inverse = ONE as f32 / total;
-        out.iter_mut().for_each(|out| *out *= inverse);
+        let (words, rest) = out.as_chunks_mut::<WORD>();
+        words.iter_mut().for_each(|word| *word = word.map(|out| out * inverse));
+        rest.iter_mut().for_each(|out| *out *= inverse);
     }
 }
 
@@ -434,9 +436,9 @@ unsafe extern "C" fn weigh_pairs(
 fn mix(weights: &[i32], values: &Q8Heads, unit: f32, heads: usize, out: &mut [f32]) {
     let stride = values.stride;
     let head_dim = out.len() / heads;
+    let pairs = weights.len() / (2 * heads);
     for col in (0..head_dim).step_by(WORD) {
         let columns = &values.values[col..];
-        let pairs = weights.len() / (2 * heads);
         let mixing = Mixing { weights: weights.as_ptr(), values: columns.as_ptr(), stride, pairs };
         let mut sums = [[0; WORD]; PAIR];
         // SAFETY: every position has a whole word from `col` on, aligned, as the stride is a multiple of words; there
@@ -452,8 +454,10 @@ fn mix(weights: &[i32], values: &Q8Heads, unit: f32, heads: usize, out: &mut [f3
             }
         }
         for (sums, out) in sums.iter().zip(out.chunks_exact_mut(head_dim)) {
-            let out = out[col..].iter_mut().zip(sums);
-            out.for_each(|(out, sum)| *out += *sum as f32 * unit);
+            match out[col..].first_chunk_mut::<WORD>() {
+                Some(out) => (0..WORD).for_each(|i| out[i] += sums[i] as f32 * unit),
+                None => out[col..].iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum as f32 * unit),
+            }
         }
     }
 }
