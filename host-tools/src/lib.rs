@@ -22,3 +22,4 @@ pub mod progress;
 pub mod quantize;
 pub mod run;
 pub mod table;
+pub mod threads;

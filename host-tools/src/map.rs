@@ -1,4 +1,4 @@
-//! Bytes of files and large buffers as memory maps: the only unsafe code of the host tools.
+//! Bytes of files and large buffers as memory maps.
 //!
 //! A checkpoint may be larger than the machine's memory, so its tensors are read through a map, one at a time.
 //! Packed models and arenas are aligned like a page, which serves every load that the runtime makes.

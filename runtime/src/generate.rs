@@ -5,6 +5,7 @@
 
 use crate::engine::{Engine, EngineError};
 use crate::hash::LogitsHash;
+use crate::meter::Stage;
 use crate::sampler::Sampler;
 
 /// Why a generation ended.
@@ -63,11 +64,13 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
             self.engine.feed(&[token])?;
             self.pending = None;
         }
+        self.engine.begin(Stage::Sampling);
         let logits = self.engine.logits();
         if let Some(hash) = &mut self.hash {
             hash.update(logits);
         }
         let token = self.sampler.sample(logits);
+        self.engine.begin(Stage::Outside);
         if self.engine.image().is_end(token) {
             return Ok(self.stop(StopReason::EndToken));
         }

@@ -17,6 +17,7 @@
 //! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
 //! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
 //! | [`team`](Team) | several cores at one piece of work |
+//! | [`meter`](Probe) | products counted, stages told to an observer |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
@@ -64,6 +65,7 @@ mod image;
 mod kernels;
 mod layers;
 mod math;
+mod meter;
 mod plan;
 mod sampler;
 mod team;
@@ -79,6 +81,7 @@ pub use image::{Image, ImageError};
 pub use kernels::Kernels;
 #[cfg(feature = "battery")]
 pub use kernels::{BATTERY_BYTES, Mismatch, Workload, battery};
+pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;

@@ -9,6 +9,7 @@ use sprat_format::Role;
 use super::values::{Kv, MatrixLayout, Weights, byte_count, exception};
 use crate::import::OpenOptions;
 use crate::pack::{PackOptions, WeightType};
+use crate::threads::Threads;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -70,6 +71,20 @@ pub(super) struct OpenArguments {
 impl OpenArguments {
     pub fn options(&self) -> OpenOptions {
         OpenOptions { tokenizer: self.tokenizer.clone(), ignored_settings: self.ignored_settings.clone() }
+    }
+}
+
+/// Who computes.
+#[derive(Debug, Args)]
+pub(super) struct TeamArguments {
+    /// Threads; the results do not depend on their number [default: the machine's cores, at most 8]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl TeamArguments {
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(Threads::sensible)
     }
 }
 
@@ -190,6 +205,8 @@ pub(super) struct RunArguments {
     /// Kernels to compute with [default: the best ones of this machine]
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
+    #[command(flatten)]
+    pub team: TeamArguments,
     /// Print text, tokens and statistics as JSON at the end instead of the text as it comes
     #[arg(long)]
     pub json: bool,
@@ -278,6 +295,8 @@ pub(super) struct LogitsArguments {
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
     #[command(flatten)]
+    pub team: TeamArguments,
+    #[command(flatten)]
     pub open: OpenArguments,
 }
 
@@ -301,6 +320,8 @@ pub(super) struct EvalArguments {
     /// Also draw the result as SVG
     #[arg(long, value_name = "FILE.svg")]
     pub chart: Option<PathBuf>,
+    #[command(flatten)]
+    pub team: TeamArguments,
     #[command(flatten)]
     pub open: OpenArguments,
 }

@@ -124,6 +124,7 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
         seed: arguments.sampling.seed,
         kernels: arguments.kernels.clone(),
         context: arguments.context,
+        threads: arguments.team.threads(),
     };
     let mut out = std::io::stdout().lock();
     let mut written = Ok(());
@@ -183,7 +184,8 @@ fn logits_file(arguments: &LogitsArguments) -> Result<()> {
     let model = Model::open(&arguments.file, &arguments.open.options(), &progress)?;
     progress.finish_and_clear();
     let feeding = if arguments.prefill { Feeding::Prefill } else { Feeding::TokenByToken };
-    let found = logits(&model, &arguments.ids, feeding, arguments.kernels.as_deref())?;
+    let found =
+        logits(&model, &arguments.ids, feeding, arguments.kernels.as_deref(), arguments.team.threads())?;
     found.write(&arguments.output)?;
     eprintln!("{}: logits, {} x {}", arguments.output.display(), found.positions, found.vocab_size);
     Ok(())
@@ -198,7 +200,7 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
     progress.finish_and_clear();
     let text = read_text(arguments)?;
     let progress = bar("measuring");
-    let evaluation = evaluate(&models, &reference, &text, &progress)?;
+    let evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
     progress.finish_and_clear();
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&evaluation)? + "\n";

@@ -7,6 +7,7 @@ use half::f16;
 
 use sprat_format::{BLOCK_ROWS, Layout, WORD};
 
+pub(super) use super::elementwise::{activate, add, multiply, normalize};
 use super::{Kernels, MIX_BLOCK, Prepared, Q8, Q8Heads};
 use crate::math;
 use crate::team::Tile;
@@ -27,6 +28,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     mix_f32,
     dot,
     sum,
+    add,
+    multiply,
+    normalize,
+    activate,
 };
 
 /// Lanes of a sum of `f32`.

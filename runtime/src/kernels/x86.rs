@@ -8,7 +8,7 @@
 use core::arch::x86_64::*;
 
 use half::f16;
-use sprat_format::{BLOCK_ROWS, Layout};
+use sprat_format::{Activation, BLOCK_ROWS, Layout};
 
 use super::{Kernels, Prepared, Q8, Q8Heads, portable};
 use crate::team::Tile;
@@ -61,6 +61,10 @@ macro_rules! table {
                 mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]);
                 dot(a: &[f32], b: &[f32]) -> f32;
                 sum(a: &[f32]) -> f32;
+                add(x: &[f32], sum: &mut [f32]);
+                multiply(x: &[f32], product: &mut [f32]);
+                normalize(scale: f32, weight: &[f32], x: &mut [f32]);
+                activate(activation: Activation, x: &mut [f32]);
             );
 
             fn matmul_q8_best(matrix: &Q8, input: &Prepared, out: &mut Tile) {
@@ -91,6 +95,10 @@ macro_rules! table {
                 mix_f32,
                 dot,
                 sum,
+                add,
+                multiply,
+                normalize,
+                activate,
             };
         }
     };
