@@ -53,6 +53,10 @@ impl PageBuffer {
     /// The system has no such amount of memory.
     pub fn zeroed(bytes: usize) -> Result<Self> {
         let map = MmapMut::map_anon(bytes.max(1)).with_context(|| format!("no memory for {bytes} bytes"))?;
+        // Large pages spare the processor most of its address translation; a system that has none to give, or was told
+        // not to, gives small ones.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Self(map))
     }
 

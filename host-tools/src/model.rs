@@ -14,6 +14,10 @@ use crate::import::{Checkpoint, OpenOptions};
 use crate::map::{MappedFile, PageBuffer};
 use crate::pack::{self, PackOptions};
 
+/// Tokens of a prompt for each pass over the weights on this machine, whatever a device's file says: the numbers are
+/// the same, and memory is no matter here.
+pub const HOST_PREFILL_CHUNK: u32 = 64;
+
 /// The bytes of a packed model.
 #[derive(Debug)]
 pub struct Model {

@@ -15,6 +15,7 @@ use crate::kernels::Kernels;
 use crate::layers::Compute;
 use crate::meter::{Meter, Probe, Stage};
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
+use crate::sampler::Sampler;
 use crate::team::{Solo, Team};
 use crate::tokenizer::{EncodeError, Special};
 use crate::weights::Weights;
@@ -177,9 +178,12 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.meter.probe = Some(probe);
     }
 
-    /// Tells the observer, if there is one, that a stage begins.
-    pub(crate) fn begin(&self, stage: Stage) {
-        self.meter.begin(stage);
+    /// Chooses the token that follows. The logits are used up.
+    pub fn sample(&mut self, sampler: &mut Sampler) -> u32 {
+        self.meter.begin(Stage::Sampling);
+        let token = sampler.sample(self.logits);
+        self.meter.begin(Stage::Outside);
+        token
     }
 
     /// Products (multiply-adds) done so far in matrices and in attention: for a token at which attention reads T

@@ -5,7 +5,6 @@
 
 use crate::engine::{Engine, EngineError};
 use crate::hash::LogitsHash;
-use crate::meter::Stage;
 use crate::sampler::Sampler;
 
 /// Why a generation ended.
@@ -64,13 +63,10 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
             self.engine.feed(&[token])?;
             self.pending = None;
         }
-        self.engine.begin(Stage::Sampling);
-        let logits = self.engine.logits();
         if let Some(hash) = &mut self.hash {
-            hash.update(logits);
+            hash.update(self.engine.logits());
         }
-        let token = self.sampler.sample(logits);
-        self.engine.begin(Stage::Outside);
+        let token = self.engine.sample(&mut self.sampler);
         if self.engine.image().is_end(token) {
             return Ok(self.stop(StopReason::EndToken));
         }

@@ -10,8 +10,9 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`generate`](Generator), [`sampler`](Sampler) | one token a call until something ends it |
+//! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
+//! | [`sampler`](Sampler) | logits to a token |
 //! | [`tokenizer`] | text to tokens and back, from tables in flash |
 //! | `forward` | the transformer, start to end, as one readable story |
 //! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
