@@ -42,13 +42,12 @@ macro_rules! compiled_for {
 
 /// A table of kernels in a module of its own: everything from the portable ones but the q8 product.
 macro_rules! table {
-    ($module:ident, $name:literal, $features:literal, $blocks:path) => {
+    ($module:ident, $name:literal, $features:literal, $blocks:path, $prepare:path) => {
         pub(super) mod $module {
             use super::*;
 
             compiled_for!($features,
                 quantize_group(x: &[f32], q: &mut [i8]) -> f32;
-                prepare(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared);
                 matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile);
                 matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile);
                 matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile);
@@ -66,6 +65,15 @@ macro_rules! table {
                 normalize(scale: f32, weight: &[f32], x: &mut [f32]);
                 activate(activation: Activation, x: &mut [f32]);
             );
+
+            fn prepare(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared) {
+                #[target_feature(enable = $features)]
+                fn compiled(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared) {
+                    $prepare(x, cols, group, layout, input);
+                }
+                // SAFETY: the table with this function is handed out only where the features were found.
+                unsafe { compiled(x, cols, group, layout, input) }
+            }
 
             fn matmul_q8_best(matrix: &Q8, input: &Prepared, out: &mut Tile) {
                 #[target_feature(enable = $features)]
@@ -104,13 +112,14 @@ macro_rules! table {
     };
 }
 
-table!(with_avx2, "avx2", "avx2,f16c", blocks_of_32::<Avx2>);
-table!(with_avxvnni, "avxvnni", "avx2,f16c,avxvnni", blocks_of_32::<AvxVnni>);
+table!(with_avx2, "avx2", "avx2,f16c", blocks_of_32::<Avx2>, portable::prepare);
+table!(with_avxvnni, "avxvnni", "avx2,f16c,avxvnni", blocks_of_32::<AvxVnni>, portable::prepare);
 table!(
     with_avx512vnni,
     "avx512vnni",
     "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
-    wide::blocks_of_64
+    wide::matmul_q8,
+    wide::prepare
 );
 
 /// The table for AVX2.
