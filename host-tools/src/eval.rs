@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::tokenizer::scratch_words;
-use sprat::{Engine, Image, Kernels, Special};
+use sprat::{Engine, Image, Kernels, Solo, Special};
 use sprat_board_support::memory::limits_for_context;
 use sprat_format::{KvType, Limits};
 
@@ -68,7 +68,7 @@ pub struct Evaluation {
     pub outcomes: Vec<Outcome>,
 }
 
-/// Measures `models` against `reference` on `text`.
+/// Measures `models` against `reference` on `text`, with so many threads.
 ///
 /// # Errors
 /// The models are not of one kind, have no tokenizer, or cannot be run.
@@ -76,6 +76,7 @@ pub fn evaluate(
     models: &[Model],
     reference: &Model,
     text: &str,
+    threads: usize,
     progress: &ProgressBar,
 ) -> Result<Evaluation> {
     let reference_image = reference.image()?;
@@ -89,7 +90,7 @@ pub fn evaluate(
     let windows = windows(&reference_image, text, context as usize)?;
     progress.set_length(windows.iter().map(|window| window.len() as u64).sum());
 
-    let tallies = measure(&reference_image, &images, context, &windows, progress)?;
+    let tallies = measure(&reference_image, &images, context, &windows, threads, progress)?;
     let predictions = tallies[0].predictions();
     ensure!(predictions > 0, "the text is too short: it has no token that could be predicted");
     let reference_perplexity = tallies[0].perplexity();
@@ -147,6 +148,7 @@ fn measure(
     images: &[Image<'_>],
     context: u32,
     windows: &[Vec<u32>],
+    threads: usize,
     progress: &ProgressBar,
 ) -> Result<Vec<Tally>> {
     let next = AtomicUsize::new(0);
@@ -158,11 +160,11 @@ fn measure(
             .into_iter()
             .chain(images.iter().map(|image| (image, limits(image))))
             .collect();
-        let arenas = all.iter().map(|(image, limits)| arena_for(image, limits));
+        let arenas = all.iter().map(|(image, limits)| arena_for(image, limits, &Solo));
         let mut arenas = arenas.collect::<Result<Vec<PageBuffer>>>()?;
         let engines = all.iter().zip(&mut arenas);
         let engines =
-            engines.map(|((image, limits), arena)| engine(image, *limits, arena, Kernels::detect()));
+            engines.map(|((image, limits), arena)| engine(image, *limits, arena, Kernels::detect(), &Solo));
         let mut engines = engines.collect::<Result<Vec<_>>>()?;
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -173,7 +175,7 @@ fn measure(
             }
         }
     };
-    let threads = thread::available_parallelism().map_or(1, |count| count.get()).min(windows.len().max(1));
+    let threads = threads.clamp(1, windows.len().max(1));
     thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| {

@@ -2,10 +2,11 @@
 //!
 //! From the outside in: [`import`] opens a checkpoint, [`quantize`] turns its tensors into the packed file's
 //! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it. Everything that runs
-//! a model ([`run`], [`logits`], [`eval`]) runs the device's own code, the crate `sprat`, so the laptop
+//! a model ([`run`], [`logits`], [`eval`], [`bench`]) runs the device's own code, the crate `sprat`, so the laptop
 //! measures exactly what the device does. The command line is a thin layer over these modules.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod boards;
 pub mod cli;
 pub mod emulate;
@@ -16,9 +17,11 @@ pub mod inspect;
 pub mod logits;
 pub mod map;
 pub mod model;
+pub mod output;
 pub mod pack;
 pub mod plan;
 pub mod progress;
 pub mod quantize;
 pub mod run;
 pub mod table;
+pub mod threads;

@@ -8,6 +8,7 @@ use safetensors::tensor::TensorView;
 use sprat_board_support::memory::limits_for_context;
 
 use crate::model::{Model, arena_for, engine, kernels};
+use crate::threads::Threads;
 
 /// How the sequence is fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +30,23 @@ pub struct Logits {
     pub values: Vec<f32>,
 }
 
-/// Computes the logits of `ids`.
+/// Computes the logits of `ids`, with so many threads.
 ///
 /// # Errors
 /// The model cannot be used, or the ids do not fit it.
-pub fn logits(model: &Model, ids: &[u32], feeding: Feeding, kernels_name: Option<&str>) -> Result<Logits> {
+pub fn logits(
+    model: &Model,
+    ids: &[u32],
+    feeding: Feeding,
+    kernels_name: Option<&str>,
+    threads: usize,
+) -> Result<Logits> {
     let image = model.image()?;
     // The context is as large as the sequence: what the file was packed for is not the question here.
     let limits = limits_for_context(image.limits(), ids.len() as u32);
-    let mut arena = arena_for(&image, &limits).context("the ids do not fit the model's positions")?;
-    let mut engine = engine(&image, limits, &mut arena, kernels(kernels_name)?)?;
+    let team = Threads::new(threads)?;
+    let mut arena = arena_for(&image, &limits, &team).context("the ids do not fit the model's positions")?;
+    let mut engine = engine(&image, limits, &mut arena, kernels(kernels_name)?, &team)?;
     let vocab_size = image.config().vocab_size as usize;
     let mut values = Vec::with_capacity(ids.len() * vocab_size);
     let fed = match feeding {

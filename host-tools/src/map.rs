@@ -1,4 +1,4 @@
-//! Bytes of files and large buffers as memory maps: the only unsafe code of the host tools.
+//! Bytes of files and large buffers as memory maps.
 //!
 //! A checkpoint may be larger than the machine's memory, so its tensors are read through a map, one at a time.
 //! Packed models and arenas are aligned like a page, which serves every load that the runtime makes.
@@ -53,6 +53,10 @@ impl PageBuffer {
     /// The system has no such amount of memory.
     pub fn zeroed(bytes: usize) -> Result<Self> {
         let map = MmapMut::map_anon(bytes.max(1)).with_context(|| format!("no memory for {bytes} bytes"))?;
+        // Large pages spare the processor most of its address translation; a system that has none to give, or was told
+        // not to, gives small ones.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Self(map))
     }
 

@@ -7,12 +7,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
-use sprat::{Engine, Image, Kernels, Plan};
+use sprat::{Engine, Image, Kernels, Plan, Team};
 use sprat_format::Limits;
 
 use crate::import::{Checkpoint, OpenOptions};
 use crate::map::{MappedFile, PageBuffer};
 use crate::pack::{self, PackOptions};
+
+/// Tokens of a prompt for each pass over the weights on this machine, whatever a device's file says: the numbers are
+/// the same, and memory is no matter here.
+pub const HOST_PREFILL_CHUNK: u32 = 64;
 
 /// The bytes of a packed model.
 #[derive(Debug)]
@@ -94,26 +98,27 @@ impl Model {
     }
 }
 
-/// Memory for a model under given limits.
+/// Memory for a model under given limits, for a team.
 ///
 /// # Errors
 /// Impossible limits, or no such memory.
-pub fn arena_for(image: &Image<'_>, limits: &Limits) -> Result<PageBuffer> {
-    let plan = Plan::new(image.config(), limits).map_err(|error| anyhow!("{error}"))?;
+pub fn arena_for(image: &Image<'_>, limits: &Limits, team: &dyn Team) -> Result<PageBuffer> {
+    let plan = Plan::for_team(image.config(), limits, team.size()).map_err(|error| anyhow!("{error}"))?;
     PageBuffer::zeroed(plan.arena_bytes)
 }
 
 /// A model at work in an arena.
 ///
 /// # Errors
-/// As [`Engine::new`].
+/// As [`Engine::with_team`].
 pub fn engine<'i, 'm, 'a>(
     image: &'i Image<'m>,
     limits: Limits,
     arena: &'a mut [u8],
     kernels: &'static Kernels,
+    team: &'a dyn Team,
 ) -> Result<Engine<'i, 'm, 'a>> {
-    Engine::new(image, limits, arena, kernels).map_err(|error| anyhow!("{error}"))
+    Engine::with_team(image, limits, arena, kernels, team).map_err(|error| anyhow!("{error}"))
 }
 
 /// The kernels of a name, or the best ones of this machine.

@@ -27,6 +27,8 @@ const DEFAULT_GROUP: u16 = 64;
 /// What the cores with the DSP extension (M4, M7, M33) need for their fastest product; the laptop's kernels take
 /// either interleaved form, Helium (M55) wants the one without bias.
 const DEFAULT_LAYOUT: RowLayout = RowLayout::InterleavedBiased;
+/// Who writes the files.
+pub(crate) const TOOL: &str = concat!("sprat ", env!("CARGO_PKG_VERSION"));
 /// What the metadata need beside their texts, generously.
 const META_BYTES: usize = 1024;
 
@@ -86,7 +88,7 @@ impl PackOptions {
         Self { weights: WeightType::F32, kv: KvType::F32, ..Self::default() }
     }
 
-    fn element(&self, role: Role) -> Element {
+    pub(crate) fn element(&self, role: Role) -> Element {
         let exception = self.exceptions.iter().find(|(exception, _)| *exception == role);
         match exception.map_or(self.weights, |&(_, weights)| weights) {
             _ if !role.is_matrix() => Element::F32,
@@ -188,28 +190,46 @@ pub fn write(
         limits,
         name,
         source: &checkpoint.source,
-        tool: concat!("sprat ", env!("CARGO_PKG_VERSION")),
+        tool: TOOL,
         chat_template: &checkpoint.chat_template,
         bos: checkpoint.bos,
         add_bos: checkpoint.add_bos,
         end_tokens: checkpoint.end_tokens.iter().copied().collect(),
     };
-    let texts = name.len() + checkpoint.source.len() + checkpoint.chat_template.len();
+    let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
+    progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
+    write_tensors(&meta, tokenizer, &specs, out, |spec| {
+        let name = checkpoint.tensor_name(spec).to_owned();
+        progress.set_message(name.clone());
+        let weights = checkpoint.read(spec.role, spec.layer)?;
+        progress.inc(weights.len() as u64);
+        Ok((name, weights))
+    })
+}
+
+/// Writes a packed file of the tensors of `specs`, whose names (for messages) and weights `read` gives in that
+/// order, and returns its length.
+///
+/// # Errors
+/// What `read` says; a weight that cannot be stored, by tensor and place; a failed write.
+pub(crate) fn write_tensors(
+    meta: &Meta<'_>,
+    tokenizer: &[u8],
+    specs: &[TensorSpec],
+    out: impl Write + Seek,
+    mut read: impl FnMut(&TensorSpec) -> Result<(String, Vec<f32>)>,
+) -> Result<u64> {
+    let texts = meta.name.len() + meta.source.len() + meta.chat_template.len();
     let mut buffer = vec![0; META_BYTES + texts];
     let meta = meta.encode(&mut buffer).context("the metadata are too large")?;
-    let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
-
-    progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
     let sink = SeekSink { out, at: 0 };
-    let mut writer = Writer::begin(sink, meta, tokenizer, &specs).map_err(failed)?;
-    for spec in &specs {
-        progress.set_message(checkpoint.tensor_name(spec).to_owned());
-        let weights = checkpoint.read(spec.role, spec.layer)?;
+    let mut writer = Writer::begin(sink, meta, tokenizer, specs).map_err(failed)?;
+    for spec in specs {
+        let (name, weights) = read(spec)?;
         let encoded = quantize::encode(spec.element, spec.cols as usize, &weights)
-            .with_context(|| format!("tensor {}", checkpoint.tensor_name(spec)))?;
+            .with_context(|| format!("tensor {name}"))?;
         let encoded = quantize::arrange(spec, encoded);
         writer.tensor(&encoded.values, &encoded.scales).map_err(failed)?;
-        progress.inc(weights.len() as u64);
     }
     let (mut sink, length) = writer.finish().map_err(failed)?;
     sink.out.flush()?;

@@ -10,6 +10,7 @@ use sprat::{Generator, Sampler, SamplerConfig, Special, StopReason};
 use sprat_board_support::memory::limits_for_context;
 
 use crate::model::{Model, arena_for, engine, kernels};
+use crate::threads::Threads;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct RunOptions {
     pub kernels: Option<String>,
     /// Tokens of context; those it was packed for by default.
     pub context: Option<u32>,
+    /// Threads; what is written does not depend on their number.
+    pub threads: usize,
 }
 
 impl Default for RunOptions {
@@ -40,6 +43,7 @@ impl Default for RunOptions {
             seed: 0,
             kernels: None,
             context: None,
+            threads: Threads::sensible(),
         }
     }
 }
@@ -57,6 +61,8 @@ pub struct RunReport {
     pub stop: &'static str,
     /// The kernels that computed.
     pub kernels: &'static str,
+    /// Threads that computed.
+    pub threads: usize,
     /// Hash over the bits of all logits that were sampled from, to compare with a device.
     pub logits_hash: String,
     /// Seconds that the prompt took.
@@ -87,8 +93,9 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     let image = model.image()?;
     let limits =
         options.context.map_or(*image.limits(), |context| limits_for_context(image.limits(), context));
-    let mut arena = arena_for(&image, &limits)?;
-    let mut engine = engine(&image, limits, &mut arena, kernels(options.kernels.as_deref())?)?;
+    let team = Threads::new(options.threads)?;
+    let mut arena = arena_for(&image, &limits, &team)?;
+    let mut engine = engine(&image, limits, &mut arena, kernels(options.kernels.as_deref())?, &team)?;
     let tokenizer = image.tokenizer().with_context(|| {
         format!("{} has no tokenizer: give one with --tokenizer when importing", model.path())
     })?;
@@ -121,6 +128,7 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
         prompt_tokens,
         stop: stop_name(generator.stop_reason()),
         kernels,
+        threads: options.threads,
         logits_hash: format!("{:016x}", generator.logits_hash().unwrap_or_default()),
         prompt_seconds,
         answer_seconds,
@@ -135,8 +143,8 @@ impl RunReport {
     /// One line of statistics.
     pub fn summary(&self) -> String {
         format!(
-            "{} prompt tokens in {:.0} ms, {} tokens in {:.0} ms ({:.0} tokens/s), stopped by: {}, kernels {}, logits \
-             {}",
+            "{} prompt tokens in {:.0} ms, {} tokens in {:.0} ms ({:.0} tokens/s), stopped by: {}, kernels {}, \
+             threads {}, logits {}",
             self.prompt_tokens,
             self.prompt_seconds * 1e3,
             self.tokens.len(),
@@ -144,6 +152,7 @@ impl RunReport {
             self.tokens_per_second,
             self.stop,
             self.kernels,
+            self.threads,
             self.logits_hash
         )
     }

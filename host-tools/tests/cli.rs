@@ -109,6 +109,16 @@ fn run_prints_the_text_alone_and_statistics_apart() {
     assert_eq!(text.strip_suffix('\n').unwrap(), report["text"].as_str().unwrap());
     assert_eq!(report["tokens"].as_array().unwrap().len(), 8);
     assert_eq!(report["stop"], "limit");
+    for threads in ["1", "2", "4"] {
+        let again =
+            ["run", "tiny.sprat", "--prompt", "abc", "--max-tokens", "8", "--json", "--threads", threads];
+        let again = shop.json(&again);
+        assert_eq!(
+            (&again["threads"].to_string(), &again["logits_hash"]),
+            (&threads.to_owned(), &report["logits_hash"])
+        );
+    }
+    shop.fail(&["run", "tiny.sprat", "--threads", "0"], &["0 threads", "expected 1 to 256"]);
     let sampled = |seed: &str, kernels: &str| {
         let sampling = ["--temperature", "1", "--top-k", "50", "--top-p", "0.9", "--min-p", "0.01"];
         let arguments = ["run", "tiny.sprat", "--seed", seed, "--kernels", kernels, "--json"];

@@ -13,7 +13,9 @@ use crate::forward::{Scratch, forward, logits};
 use crate::image::Image;
 use crate::kernels::Kernels;
 use crate::layers::Compute;
+use crate::meter::{Meter, Probe, Stage};
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
+use crate::sampler::Sampler;
 use crate::team::{Solo, Team};
 use crate::tokenizer::{EncodeError, Special};
 use crate::weights::Weights;
@@ -22,7 +24,9 @@ use crate::weights::Weights;
 pub struct Engine<'i, 'm, 'a> {
     image: &'i Image<'m>,
     weights: Weights<'i, 'm>,
-    compute: Compute<'a>,
+    kernels: &'static Kernels,
+    team: &'a dyn Team,
+    meter: Meter<'a>,
     limits: Limits,
     plan: Plan,
     cache: Cache<'a>,
@@ -146,7 +150,9 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         Ok(Self {
             image,
             weights,
-            compute: Compute { kernels, team },
+            kernels,
+            team,
+            meter: Meter::default(),
             limits,
             plan,
             cache: Cache::carve(&mut carver, config, &limits, &plan.sizes),
@@ -164,7 +170,27 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
 
     /// The kernels that compute.
     pub fn kernels(&self) -> &'static Kernels {
-        self.compute.kernels
+        self.kernels
+    }
+
+    /// Lets an observer know of every stage from now on.
+    pub fn set_probe(&mut self, probe: &'a dyn Probe) {
+        self.meter.probe = Some(probe);
+    }
+
+    /// Chooses the token that follows. The logits are used up.
+    pub fn sample(&mut self, sampler: &mut Sampler) -> u32 {
+        self.meter.begin(Stage::Sampling);
+        let token = sampler.sample(self.logits);
+        self.meter.begin(Stage::Outside);
+        token
+    }
+
+    /// Products (multiply-adds) done so far in matrices and in attention: for a token at which attention reads T
+    /// positions, its own among them, every element of every matrix of the layers once, and `2 * T * heads *
+    /// head_dim` a layer; and every element of the head for each token whose logits were asked for.
+    pub fn products(&self) -> u64 {
+        self.meter.products()
     }
 
     /// The memory in use.
@@ -264,13 +290,15 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         }
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
         let chunk_size = self.limits.prefill_chunk as usize;
+        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
         for (number, chunk) in tokens.chunks(chunk_size).enumerate() {
-            forward(config, &self.weights, self.compute, &mut self.cache, &mut scratch, chunk, self.position);
+            forward(config, &self.weights, compute, &mut self.cache, &mut scratch, chunk, self.position);
             self.position += chunk.len();
             for index in 0..chunk.len() {
                 let token = number * chunk_size + index;
                 if wanted(token) {
-                    logits(config, &self.weights, self.compute, &mut scratch, index, self.logits);
+                    logits(config, &self.weights, compute, &mut scratch, index, self.logits);
+                    self.meter.begin(Stage::Outside);
                     each(token, self.logits);
                 }
             }

@@ -11,7 +11,10 @@ use sprat_format::{Config, FeedForward};
 use crate::arena::Carver;
 use crate::cache::Cache;
 use crate::kernels::Prepared;
-use crate::layers::{Compute, Input, activate, activate_gate, add, attend, norm, rotary_angles, rotate};
+use crate::layers::{
+    Compute, Input, Product, activate, activate_gate, add, attend, norm, rotary_angles, rotate,
+};
+use crate::meter::Stage;
 use crate::plan::Sizes;
 use crate::team::Workspace;
 use crate::weights::Weights;
@@ -82,45 +85,58 @@ pub(crate) fn forward(
     let up = &mut scratch.up[..count * ffn];
     let gate = &mut scratch.gate[..count * ffn];
     let xq = &mut scratch.xq;
+    let meter = compute.meter;
 
+    meter.begin(Stage::Embedding);
     for (i, (token, x)) in tokens.iter().zip(x.chunks_exact_mut(hidden)).enumerate() {
         weights.token_embedding.row(*token as usize, x);
         if let Some(positions) = &weights.position_embedding {
             let h = &mut h[..hidden];
             positions.row(start + i, h);
-            add(h, x);
+            (compute.kernels.add)(h, x);
         }
     }
     rotary_angles(weights.rotary_frequencies, start, scratch.cos, scratch.sin);
 
     for (l, layer) in weights.layers().enumerate() {
-        norm(config, compute.kernels, layer.attention_norm, layer.attention_norm_bias, x, h);
-        let mut input = Input::new(h, xq);
-        input.times(compute, &layer.query, layer.query_bias, q);
-        input.times(compute, &layer.key, layer.key_bias, k);
-        input.times(compute, &layer.value, layer.value_bias, v);
-        rotate(config, q, query, scratch.cos, scratch.sin);
-        rotate(config, k, kv, scratch.cos, scratch.sin);
+        norm(config, compute, layer.attention_norm, layer.attention_norm_bias, x, h);
+        meter.begin(Stage::Qkv);
+        Input::new(h, xq).times_each(
+            compute,
+            [
+                Product { matrix: &layer.query, bias: layer.query_bias, out: q },
+                Product { matrix: &layer.key, bias: layer.key_bias, out: k },
+                Product { matrix: &layer.value, bias: layer.value_bias, out: v },
+            ],
+        );
+        rotate(config, compute, count, q, scratch.cos, scratch.sin);
+        rotate(config, compute, count, k, scratch.cos, scratch.sin);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
             cache.put(l, start + i, k, v, compute.kernels);
         }
+        meter.begin(Stage::Attention);
         let work = Workspace { floats: scratch.scores, bytes: scratch.q_head };
         attend(config, compute, cache, l, start, q, work, att);
+        meter.begin(Stage::Output);
         Input::new(att, xq).times(compute, &layer.attention_output, layer.attention_output_bias, h);
-        add(h, x);
+        add(compute, count, h, x);
 
-        norm(config, compute.kernels, layer.ffn_norm, layer.ffn_norm_bias, x, h);
-        let mut input = Input::new(h, xq);
-        input.times(compute, &layer.up, layer.up_bias, up);
+        norm(config, compute, layer.ffn_norm, layer.ffn_norm_bias, x, h);
+        meter.begin(Stage::FeedForward);
+        let keys = Product { matrix: &layer.up, bias: layer.up_bias, out: up };
         match (config.feed_forward, &layer.gate) {
             (FeedForward::Gated(activation), Some(matrix)) => {
-                input.times(compute, matrix, layer.gate_bias, gate);
-                activate_gate(activation, gate, up);
+                let gates = Product { matrix, bias: layer.gate_bias, out: gate };
+                Input::new(h, xq).times_each(compute, [keys, gates]);
+                activate_gate(compute, activation, count, gate, up);
             }
-            (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => activate(activation, up),
+            (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => {
+                Input::new(h, xq).times_each(compute, [keys]);
+                activate(compute, activation, count, up);
+            }
         }
         Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
-        add(h, x);
+        add(compute, count, h, x);
     }
 }
 
@@ -136,6 +152,7 @@ pub(crate) fn logits(
     let hidden = config.hidden_size as usize;
     let x = &scratch.x[index * hidden..(index + 1) * hidden];
     let h = &mut scratch.h[..hidden];
-    norm(config, compute.kernels, weights.final_norm, weights.final_norm_bias, x, h);
+    norm(config, compute, weights.final_norm, weights.final_norm_bias, x, h);
+    compute.meter.begin(Stage::Head);
     Input::new(h, &mut scratch.xq).times(compute, &weights.head, weights.head_bias, out);
 }

@@ -63,11 +63,10 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
             self.engine.feed(&[token])?;
             self.pending = None;
         }
-        let logits = self.engine.logits();
         if let Some(hash) = &mut self.hash {
-            hash.update(logits);
+            hash.update(self.engine.logits());
         }
-        let token = self.sampler.sample(logits);
+        let token = self.engine.sample(&mut self.sampler);
         if self.engine.image().is_end(token) {
             return Ok(self.stop(StopReason::EndToken));
         }

@@ -19,7 +19,7 @@
 use core::ops::Range;
 
 use half::f16;
-use sprat_format::Layout;
+use sprat_format::{Activation, Layout};
 
 use crate::team::Tile;
 
@@ -29,6 +29,7 @@ mod aarch64;
 mod battery;
 #[cfg(sprat_isa = "dsp")]
 mod dsp;
+mod elementwise;
 #[cfg(sprat_isa = "mve")]
 mod mve;
 mod portable;
@@ -89,7 +90,7 @@ impl Q8<'_> {
 }
 
 /// T rows of C inputs, quantized in the matrix's groups, in the form that a table's q8 product wants.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Prepared<'p> {
     /// T x 2*stride bytes: the table's own form. Two bytes for an input, because DSP cores multiply halfwords.
     pub values: &'p mut [i8],
@@ -180,6 +181,14 @@ pub struct Kernels {
     pub(crate) dot: fn(a: &[f32], b: &[f32]) -> f32,
     /// The sum of a row, in the lane order.
     pub(crate) sum: fn(a: &[f32]) -> f32,
+    /// `sum` += `x`.
+    pub(crate) add: fn(x: &[f32], sum: &mut [f32]),
+    /// `out` = (`x` - `mean`) * `scale` * `weight`.
+    pub(crate) normalize: fn(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]),
+    /// Applies the non-linearity to each element.
+    pub(crate) activate: fn(activation: Activation, x: &mut [f32]),
+    /// `up` *= the non-linearity of `gate`.
+    pub(crate) gate: fn(activation: Activation, gate: &[f32], up: &mut [f32]),
 }
 
 impl Kernels {

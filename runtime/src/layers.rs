@@ -6,13 +6,47 @@
 use sprat_format::{Activation, Config, Layout, Norm, Pairing, Position};
 
 use crate::cache::{Cache, Run};
-use crate::kernels::{Attention, AttentionWork, Kernels, MIX_BLOCK, PAIR, Prepared};
+use crate::kernels::{Attention, AttentionWork, Kernels, MIX_BLOCK, PAIR, Prepared, Q8};
 use crate::math;
-use crate::team::{Team, Workspace, share};
+use crate::meter::{Meter, Stage};
+use crate::team::{Outputs, Team, Workspace, share, share_matrices, share_tokens};
 use crate::weights::Matrix;
+
+/// Who computes, and who counts: the kernels of one core, the team of cores, the engine's meter.
+#[derive(Clone, Copy)]
+pub(crate) struct Compute<'t> {
+    pub kernels: &'static Kernels,
+    pub team: &'t dyn Team,
+    pub meter: &'t Meter<'t>,
+}
+
+/// What an element costs that is not part of a matrix, in products: which pieces are worth sharing out follows.
+const ELEMENT: usize = 4;
+/// As [`ELEMENT`], for a non-linearity.
+const ACTIVATION: usize = 4 * ELEMENT;
 
 /// Normalizes each row of `x` (T x H) into `out`.
 pub(crate) fn norm(
+    config: &Config,
+    compute: Compute,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    x: &[f32],
+    out: &mut [f32],
+) {
+    let Compute { kernels, team, meter } = compute;
+    meter.begin(Stage::Norm);
+    let width = weight.len();
+    share_tokens(team, x.len() * ELEMENT, x.len() / width, out, |own, out| {
+        let x = &x[own.start * width..own.end * width];
+        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            norm_row(config, kernels, weight, bias, x, out);
+        }
+    });
+}
+
+/// Normalizes one row (H).
+fn norm_row(
     config: &Config,
     kernels: &Kernels,
     weight: &[f32],
@@ -20,31 +54,20 @@ pub(crate) fn norm(
     x: &[f32],
     out: &mut [f32],
 ) {
-    let width = weight.len();
-    let count = width as f32;
-    let scale = |x: &[f32]| 1.0 / math::sqrt((kernels.dot)(x, x) / count + config.norm_eps);
-    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        match config.norm {
-            Norm::RmsNorm => {
-                let scale = scale(x);
-                out.iter_mut().zip(x).zip(weight).for_each(|((out, x), weight)| *out = x * scale * weight);
-            }
-            Norm::LayerNorm => {
-                let mean = (kernels.sum)(x) / count;
-                out.iter_mut().zip(x).for_each(|(out, x)| *out = x - mean);
-                let scale = scale(out);
-                out.iter_mut().zip(weight).for_each(|(out, weight)| *out = *out * scale * weight);
-            }
+    let count = weight.len() as f32;
+    let (mean, squares) = match config.norm {
+        Norm::RmsNorm => (0.0, (kernels.dot)(x, x)),
+        Norm::LayerNorm => {
+            let mean = (kernels.sum)(x) / count;
+            out.iter_mut().zip(x).for_each(|(out, x)| *out = x - mean);
+            (mean, (kernels.dot)(out, out))
         }
-        add_bias(bias, out);
+    };
+    let scale = 1.0 / math::sqrt(squares / count + config.norm_eps);
+    (kernels.normalize)(x, mean, scale, weight, out);
+    if let Some(bias) = bias {
+        (kernels.add)(bias, out);
     }
-}
-
-/// Who computes: the kernels of one core, and the team of cores.
-#[derive(Clone, Copy)]
-pub(crate) struct Compute<'t> {
-    pub kernels: &'static Kernels,
-    pub team: &'t dyn Team,
 }
 
 /// A chunk's rows as input of matrices, quantized when a q8 matrix asks for it.
@@ -55,6 +78,13 @@ pub(crate) struct Input<'s> {
     layout: Option<Layout>,
 }
 
+/// A matrix, its bias, and the place of the outputs (T x rows).
+pub(crate) struct Product<'p, 'm> {
+    pub matrix: &'p Matrix<'m>,
+    pub bias: Option<&'m [f32]>,
+    pub out: &'p mut [f32],
+}
+
 impl<'s> Input<'s> {
     /// `work` is space for the quantized form.
     pub(crate) fn new(x: &'s [f32], work: &'s mut Prepared) -> Self {
@@ -63,59 +93,90 @@ impl<'s> Input<'s> {
     }
 
     /// `out` (T x rows) = each row of the input times the transposed matrix, plus the bias.
-    pub(crate) fn times(&mut self, compute: Compute, matrix: &Matrix, bias: Option<&[f32]>, out: &mut [f32]) {
-        let Compute { kernels, team } = compute;
-        let x = self.x;
-        let work = Workspace { floats: &mut [], bytes: &mut [] };
-        match matrix {
-            Matrix::F32 { cols, values } => {
-                share(team, out, values.len() / cols, 1, work, |rows, out, _| {
+    pub(crate) fn times<'p, 'm>(
+        &mut self,
+        compute: Compute,
+        matrix: &'p Matrix<'m>,
+        bias: Option<&'m [f32]>,
+        out: &'p mut [f32],
+    ) {
+        self.times_alike(compute, [Product { matrix, bias, out }]);
+    }
+
+    /// The same for several matrices at once, so that the cores meet once and not after each.
+    pub(crate) fn times_each<const N: usize>(&mut self, compute: Compute, products: [Product; N]) {
+        let layout = |product: &Product| product.matrix.q8().map(|matrix| matrix.layout);
+        if products.iter().all(|product| layout(product) == layout(&products[0])) {
+            self.times_alike(compute, products);
+        } else {
+            products.into_iter().for_each(|product| self.times_alike(compute, [product]));
+        }
+    }
+
+    /// The same for matrices that want one form of the input.
+    fn times_alike<const N: usize>(&mut self, compute: Compute, products: [Product; N]) {
+        let Compute { kernels, team, meter } = compute;
+        let matrices = products.each_ref().map(|product| (product.matrix, product.bias));
+        let tokens = self.x.len() / matrices[0].0.cols();
+        let count = tokens * matrices.iter().map(|(matrix, _)| matrix.rows() * matrix.cols()).sum::<usize>();
+        meter.count(count);
+        if let Some(matrix) = matrices[0].0.q8() {
+            self.prepare(compute, matrix, tokens);
+        }
+        let (x, prepared) = (self.x, &self.prepared);
+        let outputs = products.map(|product| {
+            let unit = product.matrix.q8().map_or(1, Q8::unit);
+            Outputs::new(product.out, product.matrix.rows(), unit)
+        });
+        share_matrices(team, count, outputs, |number, rows, out| {
+            let (matrix, bias) = matrices[number];
+            match matrix {
+                Matrix::F32 { cols, values } => {
                     (kernels.matmul_f32)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
-                });
-            }
-            Matrix::F16 { cols, values } => {
-                share(team, out, values.len() / cols, 1, work, |rows, out, _| {
-                    (kernels.matmul_f16)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
-                });
-            }
-            Matrix::Q8 { cols, matrix } => {
-                let values = x.len() / cols * matrix.stride;
-                let input = &mut Prepared {
-                    values: &mut self.prepared.values[..2 * values],
-                    scales: &mut self.prepared.scales[..values / matrix.group],
-                    sums: &mut self.prepared.sums[..values / matrix.group],
-                };
-                if self.layout != Some(matrix.layout) {
-                    (kernels.prepare)(x, *cols, matrix.group, matrix.layout, input);
-                    self.layout = Some(matrix.layout);
                 }
-                let input = &*input;
-                share(team, out, matrix.rows, matrix.unit(), work, |rows, out, _| {
-                    (kernels.matmul_q8)(&matrix.part(rows), input, out);
-                });
+                Matrix::F16 { cols, values } => {
+                    (kernels.matmul_f16)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
+                }
+                Matrix::Q8 { matrix, .. } => {
+                    (kernels.matmul_q8)(&matrix.part(rows.clone()), prepared, out);
+                }
             }
+            if let Some(bias) = bias {
+                (0..tokens).for_each(|token| (kernels.add)(&bias[rows.clone()], out.token(token)));
+            }
+        });
+    }
+
+    /// Quantizes the input for matrices like this one, unless it is already.
+    fn prepare(&mut self, compute: Compute, matrix: &Q8, tokens: usize) {
+        if self.layout == Some(matrix.layout) {
+            return;
         }
-        add_bias(bias, out);
+        self.layout = Some(matrix.layout);
+        let Q8 { group, stride, layout, .. } = *matrix;
+        let Prepared { values, scales, sums } = core::mem::take(&mut self.prepared);
+        self.prepared = Prepared {
+            values: &mut values[..tokens * 2 * stride],
+            scales: &mut scales[..tokens * stride / group],
+            sums: &mut sums[..tokens * stride / group],
+        };
+        let Prepared { values, scales, sums } = &mut self.prepared;
+        let (x, cols) = (self.x, self.x.len() / tokens);
+        let buffers = (&mut **values, (&mut **scales, &mut **sums));
+        share_tokens(compute.team, x.len() * ELEMENT, tokens, buffers, |own, (values, (scales, sums))| {
+            let x = &x[own.start * cols..own.end * cols];
+            let mut part = Prepared { values, scales, sums };
+            (compute.kernels.prepare)(x, cols, group, layout, &mut part);
+        });
     }
 }
 
-/// Adds the bias to each row.
-fn add_bias(bias: Option<&[f32]>, rows: &mut [f32]) {
-    if let Some(bias) = bias {
-        rows.chunks_exact_mut(bias.len()).for_each(|row| add(bias, row));
-    }
-}
-
-/// `sum` += `x`.
-pub(crate) fn add(x: &[f32], sum: &mut [f32]) {
-    // Four at a time, since small cores are not given unrolled loops.
-    let ((sums, sum_rest), (xs, x_rest)) = (sum.as_chunks_mut::<4>(), x.as_chunks::<4>());
-    for (sum, x) in sums.iter_mut().zip(xs) {
-        for lane in 0..4 {
-            sum[lane] += x[lane];
-        }
-    }
-    sum_rest.iter_mut().zip(x_rest).for_each(|(sum, x)| *sum += x);
+/// `sum` += `x`, both T x H.
+pub(crate) fn add(compute: Compute, tokens: usize, x: &[f32], sum: &mut [f32]) {
+    let width = x.len() / tokens;
+    share_tokens(compute.team, x.len() * ELEMENT, tokens, sum, |own, sum| {
+        (compute.kernels.add)(&x[own.start * width..own.end * width], sum);
+    });
 }
 
 /// Cosines and sines (T x dims/2 each) of the angles at positions `start`, `start` + 1, ...
@@ -133,9 +194,33 @@ pub(crate) fn rotary_angles(frequencies: &[f32], start: usize, cos: &mut [f32], 
 }
 
 /// Rotates every head of every row of `x` (T x width) by its position's angles (T x dims/2).
-pub(crate) fn rotate(config: &Config, x: &mut [f32], width: usize, cos: &[f32], sin: &[f32]) {
+pub(crate) fn rotate(
+    config: &Config,
+    compute: Compute,
+    tokens: usize,
+    x: &mut [f32],
+    cos: &[f32],
+    sin: &[f32],
+) {
     let Position::Rotary { dims, pairing } = config.position else { return };
     let pairs = dims as usize / 2;
+    let width = x.len() / tokens;
+    share_tokens(compute.team, x.len() * ELEMENT, tokens, x, |own, x| {
+        let angles = own.start * pairs..own.end * pairs;
+        rotate_rows(config, pairing, x, width, pairs, &cos[angles.clone()], &sin[angles]);
+    });
+}
+
+/// The same for some rows of so many pairs each.
+fn rotate_rows(
+    config: &Config,
+    pairing: Pairing,
+    x: &mut [f32],
+    width: usize,
+    pairs: usize,
+    cos: &[f32],
+    sin: &[f32],
+) {
     let angles = cos.chunks_exact(pairs).zip(sin.chunks_exact(pairs));
     for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
         for head in row.chunks_exact_mut(config.head_dim as usize) {
@@ -185,7 +270,10 @@ pub(crate) fn attend(
         query.iter_mut().for_each(|q| *q *= scale);
     }
     let query = &*query;
-    share(compute.team, out, width, head_dim, work, |own, out, work| {
+    let tokens = out.len() / width;
+    let products: usize = (0..tokens).map(|token| 2 * width * (start + token + 1)).sum();
+    compute.meter.count(products);
+    share(compute.team, products, out, width, head_dim, work, |own, out, work| {
         for (token, query) in query.chunks_exact(width).enumerate() {
             let positions = start + token + 1;
             let (mut query, mut out) = (&query[own.clone()], out.token(token));
@@ -244,38 +332,23 @@ fn attend_floats(
     out.iter_mut().for_each(|out| *out *= inverse);
 }
 
-/// The body once for each non-linearity, so that each loop has its own.
-macro_rules! for_activation {
-    ($activation:expr, $function:ident => $body:expr) => {
-        match $activation {
-            Activation::Silu => {
-                let $function = math::silu;
-                $body
-            }
-            Activation::GeluTanh => {
-                let $function = math::gelu_tanh;
-                $body
-            }
-            Activation::GeluErf => {
-                let $function = math::gelu_erf;
-                $body
-            }
-            Activation::Relu => {
-                let $function = |x| if x > 0.0 { x } else { 0.0 };
-                $body
-            }
-        }
-    };
+/// Applies the non-linearity to each element of `x` (T x F).
+pub(crate) fn activate(compute: Compute, activation: Activation, tokens: usize, x: &mut [f32]) {
+    let Compute { kernels, team, .. } = compute;
+    share_tokens(team, ACTIVATION * x.len(), tokens, x, |_, x| (kernels.activate)(activation, x));
 }
 
-/// Applies the non-linearity to each element.
-pub(crate) fn activate(activation: Activation, x: &mut [f32]) {
-    for_activation!(activation, function => x.iter_mut().for_each(|x| *x = function(*x)));
-}
-
-/// `up` *= the non-linearity of `gate`.
-pub(crate) fn activate_gate(activation: Activation, gate: &[f32], up: &mut [f32]) {
-    for_activation!(activation, function => {
-        up.iter_mut().zip(gate).for_each(|(up, gate)| *up *= function(*gate))
+/// `up` *= the non-linearity of `gate`, both T x F.
+pub(crate) fn activate_gate(
+    compute: Compute,
+    activation: Activation,
+    tokens: usize,
+    gate: &[f32],
+    up: &mut [f32],
+) {
+    let Compute { kernels, team, .. } = compute;
+    let width = gate.len() / tokens;
+    share_tokens(team, ACTIVATION * gate.len(), tokens, up, |own, up| {
+        (kernels.gate)(activation, &gate[own.start * width..own.end * width], up);
     });
 }

@@ -10,13 +10,15 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`generate`](Generator), [`sampler`](Sampler) | one token a call until something ends it |
+//! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
+//! | [`sampler`](Sampler) | logits to a token |
 //! | [`tokenizer`] | text to tokens and back, from tables in flash |
 //! | `forward` | the transformer, start to end, as one readable story |
 //! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
 //! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
 //! | [`team`](Team) | several cores at one piece of work |
+//! | [`meter`](Probe) | products counted, stages told to an observer |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
@@ -64,6 +66,7 @@ mod image;
 mod kernels;
 mod layers;
 mod math;
+mod meter;
 mod plan;
 mod sampler;
 mod team;
@@ -79,6 +82,7 @@ pub use image::{Image, ImageError};
 pub use kernels::Kernels;
 #[cfg(feature = "battery")]
 pub use kernels::{BATTERY_BYTES, Mismatch, Workload, battery};
+pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
 pub use sprat_format as format;

@@ -7,8 +7,10 @@ use std::vec::Vec;
 
 use sprat_format::*;
 
-use crate::team::tests::Threads;
 use crate::*;
+
+mod cost;
+mod teams;
 
 /// A sink that keeps the file in memory.
 #[derive(Default)]
@@ -206,29 +208,6 @@ fn a_prompt_in_chunks_computes_the_bits_of_one_token_at_a_time() {
                         assert_eq!(bits(&run(&model, limits, pieces)), bits(&alone), "{element:?} {kv:?}");
                     }
                 }
-            }
-        }
-    }
-}
-
-#[test]
-fn any_number_of_cores_computes_the_same_bits() {
-    for config in [llama(), gpt2()] {
-        for (element, kv) in ELEMENTS.into_iter().zip(CACHES) {
-            let model = model_in(&config, limits(kv), element, Layout::InterleavedBiased);
-            let image = Image::new(model.as_ref()).unwrap();
-            let logits = |members| {
-                let plan = Plan::for_team(image.config(), image.limits(), members).unwrap();
-                let (mut arena, team) = (Aligned::zeros(plan.arena_bytes), Threads(members));
-                let arena = arena.as_mut();
-                let mut engine =
-                    Engine::with_team(&image, *image.limits(), arena, Kernels::detect(), &team).unwrap();
-                engine.feed(&TEXT).unwrap();
-                engine.feed(&[3]).unwrap();
-                engine.logits().to_vec()
-            };
-            for members in [2, 3, 4, 7] {
-                assert_eq!(logits(members), logits(1), "{members} cores");
             }
         }
     }

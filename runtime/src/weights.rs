@@ -37,6 +37,30 @@ impl<'m> Matrix<'m> {
         })
     }
 
+    /// Inputs.
+    pub(crate) fn cols(&self) -> usize {
+        match *self {
+            Self::F32 { cols, .. } | Self::F16 { cols, .. } | Self::Q8 { cols, .. } => cols,
+        }
+    }
+
+    /// Outputs.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::F32 { cols, values } => values.len() / cols,
+            Self::F16 { cols, values } => values.len() / cols,
+            Self::Q8 { matrix, .. } => matrix.rows,
+        }
+    }
+
+    /// The matrix as q8, if it is.
+    pub(crate) fn q8(&self) -> Option<&Q8<'m>> {
+        match self {
+            Self::Q8 { matrix, .. } => Some(matrix),
+            _ => None,
+        }
+    }
+
     /// Writes one row as `f32`; nothing for a row that is not there.
     pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
         match *self {

@@ -7,8 +7,11 @@ use sprat::SamplerConfig;
 use sprat_format::Role;
 
 use super::values::{Kv, MatrixLayout, Weights, byte_count, exception};
+use crate::bench::Shape;
 use crate::import::OpenOptions;
+use crate::model::HOST_PREFILL_CHUNK;
 use crate::pack::{PackOptions, WeightType};
+use crate::threads::Threads;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -53,6 +56,11 @@ pub(super) enum Command {
         --text stories.txt --chart loss.svg"
     )]
     Eval(EvalArguments),
+    /// Measure how fast a model runs on this machine: tokens, bytes and products a second, by stage
+    #[command(after_help = "Examples:\n  sprat bench model.sprat --threads 1,2\n  \
+        sprat bench --shape 135m --kernels all --json\n  \
+        sprat bench --shape 288/6/768/32000/6/6 --weights f16\n  sprat bench --growth growth.svg")]
+    Bench(BenchArguments),
 }
 
 /// How a checkpoint is opened.
@@ -70,6 +78,20 @@ pub(super) struct OpenArguments {
 impl OpenArguments {
     pub fn options(&self) -> OpenOptions {
         OpenOptions { tokenizer: self.tokenizer.clone(), ignored_settings: self.ignored_settings.clone() }
+    }
+}
+
+/// Who computes.
+#[derive(Debug, Args)]
+pub(super) struct TeamArguments {
+    /// Threads; the results do not depend on their number [default: the machine's cores, at most 8]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl TeamArguments {
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(Threads::sensible)
     }
 }
 
@@ -190,6 +212,8 @@ pub(super) struct RunArguments {
     /// Kernels to compute with [default: the best ones of this machine]
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
+    #[command(flatten)]
+    pub team: TeamArguments,
     /// Print text, tokens and statistics as JSON at the end instead of the text as it comes
     #[arg(long)]
     pub json: bool,
@@ -278,6 +302,8 @@ pub(super) struct LogitsArguments {
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
     #[command(flatten)]
+    pub team: TeamArguments,
+    #[command(flatten)]
     pub open: OpenArguments,
 }
 
@@ -302,7 +328,71 @@ pub(super) struct EvalArguments {
     #[arg(long, value_name = "FILE.svg")]
     pub chart: Option<PathBuf>,
     #[command(flatten)]
+    pub team: TeamArguments,
+    #[command(flatten)]
     pub open: OpenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArguments {
+    /// A packed file, or a checkpoint, which is then run in f32
+    #[arg(value_name = "F", conflicts_with = "shape")]
+    pub file: Option<PathBuf>,
+    /// Random weights instead of a file: stories15m, 42m, 135m, or hidden/layers/feed-forward/vocabulary[/heads[/kv
+    /// heads]], after gpt2: for a GPT-2 instead of a Llama
+    #[arg(long, value_name = "SHAPE")]
+    pub shape: Option<Shape>,
+    /// Type of the random weights
+    #[arg(long, value_enum, default_value = "q8")]
+    weights: Weights,
+    /// Inputs that share a scale in q8 random weights
+    #[arg(long, default_value_t = PackOptions::default().group)]
+    group: u16,
+    /// How q8 random weights are arranged
+    #[arg(long, value_enum, default_value = "biased")]
+    layout: MatrixLayout,
+    /// Type of the keys and values of random models
+    #[arg(long, value_enum, default_value = "q8")]
+    kv: Kv,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "TOKENS", default_value_t = 64)]
+    pub prompt_tokens: usize,
+    /// Tokens written
+    #[arg(long, value_name = "TOKENS", default_value_t = 64)]
+    pub answer_tokens: usize,
+    /// Times that everything is measured
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub rounds: usize,
+    /// Numbers of threads [default: 1, and the machine's cores, at most 8]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub threads: Vec<usize>,
+    /// Kernels to compute with, or all [default: the best ones of this machine]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub kernels: Vec<String>,
+    /// Tokens of a prompt that one pass over the weights processes
+    #[arg(long, value_name = "TOKENS", default_value_t = HOST_PREFILL_CHUNK)]
+    pub prefill_chunk: u32,
+    /// Instead of speed: draw how products grow with the length of a text of so many tokens
+    #[arg(long, value_name = "OUT.svg")]
+    pub growth: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArguments,
+}
+
+impl BenchArguments {
+    /// How random weights are packed.
+    pub fn options(&self) -> PackOptions {
+        PackOptions {
+            weights: self.weights.into(),
+            group: self.group,
+            layout: self.layout.into(),
+            kv: self.kv.into(),
+            ..PackOptions::default()
+        }
+    }
 }
 
 #[cfg(test)]

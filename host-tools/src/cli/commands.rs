@@ -3,28 +3,31 @@
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use sprat::Kernels;
 use sprat_board_support::memory::limits_for_context;
 use sprat_board_support::protocol::Request;
 use sprat_emulator::firmware::Progress;
 
 use super::arguments::{
-    Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments, PackArguments,
-    PlanArguments, RunArguments,
+    BenchArguments, Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments,
+    PackArguments, PlanArguments, RunArguments,
 };
+use crate::bench::{BenchOptions, bench, growth};
 use crate::boards::Board;
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::{evaluate, write_chart};
 use crate::import::Checkpoint;
 use crate::inspect::{inspect, inspect_image};
 use crate::logits::{Feeding, logits};
-use crate::model::Model;
+use crate::model::{Model, kernels};
 use crate::pack;
 use crate::plan::{Subject, plan};
 use crate::progress::bar;
 use crate::run::{RunOptions, run};
 use crate::table::grouped;
+use crate::threads::Threads;
 
 pub(super) fn dispatch(command: Command) -> Result<()> {
     match command {
@@ -35,6 +38,7 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Emulate(arguments) => emulate_file(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
+        Command::Bench(arguments) => bench_model(&arguments),
     }
 }
 
@@ -124,6 +128,7 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
         seed: arguments.sampling.seed,
         kernels: arguments.kernels.clone(),
         context: arguments.context,
+        threads: arguments.team.threads(),
     };
     let mut out = std::io::stdout().lock();
     let mut written = Ok(());
@@ -183,7 +188,8 @@ fn logits_file(arguments: &LogitsArguments) -> Result<()> {
     let model = Model::open(&arguments.file, &arguments.open.options(), &progress)?;
     progress.finish_and_clear();
     let feeding = if arguments.prefill { Feeding::Prefill } else { Feeding::TokenByToken };
-    let found = logits(&model, &arguments.ids, feeding, arguments.kernels.as_deref())?;
+    let found =
+        logits(&model, &arguments.ids, feeding, arguments.kernels.as_deref(), arguments.team.threads())?;
     found.write(&arguments.output)?;
     eprintln!("{}: logits, {} x {}", arguments.output.display(), found.positions, found.vocab_size);
     Ok(())
@@ -198,7 +204,7 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
     progress.finish_and_clear();
     let text = read_text(arguments)?;
     let progress = bar("measuring");
-    let evaluation = evaluate(&models, &reference, &text, &progress)?;
+    let evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
     progress.finish_and_clear();
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&evaluation)? + "\n";
@@ -208,6 +214,59 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
         write_chart(&evaluation, path)?;
     }
     print(&evaluation.to_text())
+}
+
+/// The shape whose growth is drawn when nothing is said: a GPT-2 so small that the quadratic cost takes a second.
+const GROWTH_SHAPE: &str = "gpt2:64/4/256/256/4";
+/// Tokens of the text whose growth is drawn.
+const GROWTH_TOKENS: usize = 256;
+
+fn bench_model(arguments: &BenchArguments) -> Result<()> {
+    let progress = bar("packing");
+    let shape = match (&arguments.file, arguments.shape, &arguments.growth) {
+        (None, None, Some(_)) => Some(GROWTH_SHAPE.parse()?),
+        (None, None, None) => bail!("nothing to measure: name a file, or a shape (--shape 135m)"),
+        (_, shape, _) => shape,
+    };
+    let model = match (&arguments.file, shape) {
+        (Some(file), _) => Model::open(file, &arguments.open.options(), &progress)?,
+        (None, Some(shape)) => shape.model(&arguments.options())?,
+        (None, None) => bail!("nothing to measure: name a file, or a shape (--shape 135m)"),
+    };
+    progress.finish_and_clear();
+    let threads = match &arguments.threads[..] {
+        [] if Threads::sensible() == 1 => vec![1],
+        [] => vec![1, Threads::sensible()],
+        threads => threads.to_vec(),
+    };
+    if let Some(path) = &arguments.growth {
+        let growth = growth(&model, GROWTH_TOKENS, threads[threads.len() - 1])?;
+        growth.write_chart(path)?;
+        return match arguments.json {
+            true => print_json(&growth),
+            false => print(&growth.summary()),
+        };
+    }
+    let kernels = match &arguments.kernels[..] {
+        [] => vec![kernels(None)?],
+        [all] if all == "all" => Kernels::available().collect(),
+        names => names.iter().map(|name| kernels(Some(name))).collect::<Result<_>>()?,
+    };
+    let options = BenchOptions {
+        prompt_tokens: arguments.prompt_tokens,
+        answer_tokens: arguments.answer_tokens,
+        rounds: arguments.rounds,
+        threads,
+        kernels,
+        prefill_chunk: arguments.prefill_chunk,
+    };
+    let progress = bar("measuring");
+    let bench = bench(&model, &options, &progress)?;
+    progress.finish_and_clear();
+    match arguments.json {
+        true => print_json(&bench),
+        false => print(&bench.to_text()),
+    }
 }
 
 /// The beginning of the text, up to a whole character.

@@ -4,7 +4,7 @@
 //! board: feature `battery`.
 
 use half::f16;
-use sprat_format::Layout;
+use sprat_format::{Activation, Layout};
 
 use super::{Attention, AttentionWork, HEAD_UNIT, Kernels, MIX_BLOCK, PAIR, Prepared, Q8, Q8Heads, portable};
 use crate::arena::Carver;
@@ -199,7 +199,7 @@ fn float_products(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Re
     Ok(cases)
 }
 
-/// Sums of rows, and softmax.
+/// Sums of rows, softmax, and what is done to each element.
 fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize, Mismatch> {
     let mut cases = 0;
     for length in (1..70).chain([127, 128, 129, 500]) {
@@ -215,7 +215,25 @@ fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize
         let sums = [(kernels.softmax)(found), (portable::KERNELS.softmax)(expected)];
         compare("softmax", case, found, expected)?;
         compare("softmax's sum", case, &sums[..1], &sums[1..])?;
-        cases += 3;
+        let scale = random.float();
+        for (kernels, out) in [(kernels, &mut *found), (&portable::KERNELS, &mut *expected)] {
+            (kernels.normalize)(b, a[0], scale, a, out);
+            (kernels.add)(a, out);
+        }
+        compare("add, normalize", case, found, expected)?;
+        for activation in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu] {
+            for (kernels, out) in [(kernels, &mut *found), (&portable::KERNELS, &mut *expected)] {
+                out.copy_from_slice(b);
+                (kernels.activate)(activation, out);
+            }
+            compare("activate", case, found, expected)?;
+            for (kernels, out) in [(kernels, &mut *found), (&portable::KERNELS, &mut *expected)] {
+                out.copy_from_slice(a);
+                (kernels.gate)(activation, b, out);
+            }
+            compare("gate", case, found, expected)?;
+        }
+        cases += 12;
     }
     Ok(cases)
 }

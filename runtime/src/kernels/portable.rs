@@ -7,6 +7,7 @@ use half::f16;
 
 use sprat_format::{BLOCK_ROWS, Layout, WORD};
 
+pub(super) use super::elementwise::{activate, add, gate, normalize};
 use super::{Kernels, Prepared, Q8};
 use crate::math;
 use crate::team::Tile;
@@ -30,6 +31,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     mix_f32,
     dot,
     sum,
+    add,
+    gate,
+    normalize,
+    activate,
 };
 
 /// Lanes of a sum of `f32`.

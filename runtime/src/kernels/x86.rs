@@ -8,7 +8,7 @@
 use core::arch::x86_64::*;
 
 use half::f16;
-use sprat_format::{BLOCK_ROWS, Layout};
+use sprat_format::{Activation, BLOCK_ROWS, Layout};
 
 use super::{Attention, AttentionWork, Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
@@ -42,13 +42,12 @@ macro_rules! compiled_for {
 
 /// A table of kernels in a module of its own: everything from the portable ones but the q8 product.
 macro_rules! table {
-    ($module:ident, $name:literal, $features:literal, $blocks:path) => {
+    ($module:ident, $name:literal, $features:literal, $blocks:path, $prepare:path) => {
         pub(super) mod $module {
             use super::*;
 
             compiled_for!($features,
                 quantize_group(x: &[f32], q: &mut [i8]) -> f32;
-                prepare(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared);
                 matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile);
                 matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile);
                 matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile);
@@ -60,7 +59,20 @@ macro_rules! table {
                 mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]);
                 dot(a: &[f32], b: &[f32]) -> f32;
                 sum(a: &[f32]) -> f32;
+                add(x: &[f32], sum: &mut [f32]);
+                gate(activation: Activation, gate: &[f32], up: &mut [f32]);
+                normalize(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]);
+                activate(activation: Activation, x: &mut [f32]);
             );
+
+            fn prepare(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared) {
+                #[target_feature(enable = $features)]
+                fn compiled(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared) {
+                    $prepare(x, cols, group, layout, input);
+                }
+                // SAFETY: the table with this function is handed out only where the features were found.
+                unsafe { compiled(x, cols, group, layout, input) }
+            }
 
             fn matmul_q8_best(matrix: &Q8, input: &Prepared, out: &mut Tile) {
                 #[target_feature(enable = $features)]
@@ -89,18 +101,23 @@ macro_rules! table {
                 mix_f32,
                 dot,
                 sum,
+                add,
+                gate,
+                normalize,
+                activate,
             };
         }
     };
 }
 
-table!(with_avx2, "avx2", "avx2,f16c", blocks_of_32::<Avx2>);
-table!(with_avxvnni, "avxvnni", "avx2,f16c,avxvnni", blocks_of_32::<AvxVnni>);
+table!(with_avx2, "avx2", "avx2,f16c", blocks_of_32::<Avx2>, portable::prepare);
+table!(with_avxvnni, "avxvnni", "avx2,f16c,avxvnni", blocks_of_32::<AvxVnni>, portable::prepare);
 table!(
     with_avx512vnni,
     "avx512vnni",
     "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
-    wide::blocks_of_64
+    wide::matmul_q8,
+    wide::prepare
 );
 
 /// The table for AVX2.

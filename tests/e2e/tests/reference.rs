@@ -38,8 +38,8 @@ fn exact(path: &Path, tokenizer: Option<&Path>) -> Model {
 }
 
 fn both_feedings(model: &Model, ids: &[u32]) -> Logits {
-    let prefilled = logits(model, ids, Feeding::Prefill, None).unwrap();
-    let stepped = logits(model, ids, Feeding::TokenByToken, None).unwrap();
+    let prefilled = logits(model, ids, Feeding::Prefill, None, 2).unwrap();
+    let stepped = logits(model, ids, Feeding::TokenByToken, None, 1).unwrap();
     let same = prefilled.values.iter().zip(&stepped.values).all(|(a, b)| a.to_bits() == b.to_bits());
     assert!(same, "a prompt in chunks must give the same bits as token by token");
     prefilled
@@ -173,7 +173,7 @@ fn stories260k_in_half_and_eight_bits_keeps_its_perplexity() {
         packed(WeightType::Q8, KvType::F16, "q8, kv f16"),
         packed(WeightType::Q8, KvType::Q8, "q8, kv q8"),
     ];
-    let evaluation = evaluate(&models, &reference_model, text, &ProgressBar::hidden()).unwrap();
+    let evaluation = evaluate(&models, &reference_model, text, 2, &ProgressBar::hidden()).unwrap();
     println!("{}", evaluation.to_text());
     let [half, eight, eight_kv] = &evaluation.outcomes[..] else { panic!("three models were measured") };
     let within = |outcome: &Outcome, percent: f64, kl: f64| {

@@ -48,6 +48,7 @@ fn compare(packed: &Path, prompt: &str, special: bool, kernels: Option<&str>) {
                 seed,
                 kernels: Some(kernels.name().to_owned()),
                 context: None,
+                threads: 2,
             };
             let host = run(&model, &options, |_| {}).unwrap();
             assert_eq!(host.kernels, kernels.name());

@@ -1,0 +1,318 @@
+//! The laptop's team: threads that wait awake for a short while, then sleep.
+//!
+//! A token of a small model is a hundred pieces of work of some microseconds each. Whoever waits for the next
+//! piece therefore looks for it without sleeping; only when nothing comes for about a tenth of a millisecond does
+//! it sleep, so that an idle program costs nothing. Handing out a piece allocates nothing and, while all are
+//! awake, makes no system call.
+#![allow(unsafe_code)] // A job is lent to threads that outlive it: see the notes at the blocks.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::hint::spin_loop;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result, ensure};
+use sprat::Team;
+
+/// Members that a team has at most.
+pub const MOST_THREADS: usize = 256;
+/// Looks for work before going to sleep; a look takes 20 to 60 ns.
+const LOOKS: usize = if cfg!(miri) { 20 } else { 3000 };
+/// Meeting the others takes about a microsecond, in which one core does some ten thousand products.
+const LEAST_PRODUCTS: usize = 1 << 16;
+/// The number of a round that no round has: the team is dismissed.
+const DISMISSED: usize = usize::MAX;
+
+type Job = dyn Fn(usize) + Sync;
+
+/// Threads at one piece of work, the caller's own among them.
+#[derive(Debug)]
+pub struct Threads {
+    shared: Arc<Shared>,
+    others: Vec<JoinHandle<()>>,
+    /// Held while a job runs: a job that itself asks for the team does its work alone.
+    busy: Mutex<()>,
+}
+
+/// A counter that can be waited for, on cache lines of its own: who waits for one does not slow another down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Signal {
+    count: AtomicUsize,
+    /// How many sleep.
+    sleepers: Mutex<usize>,
+    changed: Condvar,
+}
+
+struct Shared {
+    /// Rounds begun. A new number announces that `job` is set.
+    round: Signal,
+    /// Members that are still at work besides the caller.
+    working: Signal,
+    /// The job of the round: valid from the announcement until no one is working.
+    job: UnsafeCell<Option<&'static Job>>,
+    /// What the first panic of the round left.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: `job` is written by the caller of `Threads::run` alone, while it holds `busy` and before the round is
+// announced; it is read only after that, and not after `working` fell to zero, which the caller waits for.
+unsafe impl Sync for Shared {}
+// SAFETY: a job may be called from any thread, as it is `Sync`.
+unsafe impl Send for Shared {}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("round", &self.round).finish_non_exhaustive()
+    }
+}
+
+/// A lock whose holder cannot have left anything half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Signal {
+    /// Sets the counter and wakes those who sleep.
+    fn set(&self, count: usize) {
+        self.count.store(count, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Whoever goes to sleep looks at the counter once more with the lock held.
+        if *lock(&self.sleepers) > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until the counter is something that is `wanted`, and returns it.
+    fn wait(&self, wanted: impl Fn(usize) -> bool) -> usize {
+        for _ in 0..LOOKS {
+            let count = self.count.load(Ordering::Acquire);
+            if wanted(count) {
+                return count;
+            }
+            spin_loop();
+        }
+        let mut sleepers = lock(&self.sleepers);
+        *sleepers += 1;
+        loop {
+            let count = self.count.load(Ordering::SeqCst);
+            if wanted(count) {
+                *sleepers -= 1;
+                return count;
+            }
+            sleepers = self.changed.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Shared {
+    /// What a member does until the team is dismissed.
+    fn work(&self, member: usize) {
+        let mut seen = 0;
+        loop {
+            seen = self.round.wait(|round| round != seen);
+            if seen == DISMISSED {
+                return;
+            }
+            // SAFETY: the round was announced after the job was set, and this member is still working.
+            if let Some(job) = unsafe { *self.job.get() } {
+                self.call(job, member);
+            }
+            if self.working.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+                self.working.wake();
+            }
+        }
+    }
+
+    /// Calls a job and keeps its panic for the caller.
+    fn call(&self, job: &(dyn Fn(usize) + Sync), member: usize) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(member))) {
+            lock(&self.panic).get_or_insert(panic);
+        }
+    }
+}
+
+impl Threads {
+    /// A team of `count` members, of which the caller is one.
+    ///
+    /// # Errors
+    /// No member, more than [`MOST_THREADS`], or the system has no more threads.
+    pub fn new(count: usize) -> Result<Self> {
+        ensure!(
+            (1..=MOST_THREADS).contains(&count),
+            "{count} threads were asked for; expected 1 to {MOST_THREADS}"
+        );
+        let shared = Arc::new(Shared {
+            round: Signal::default(),
+            working: Signal::default(),
+            job: UnsafeCell::new(None),
+            panic: Mutex::new(None),
+        });
+        let mut team = Self { shared, others: Vec::with_capacity(count - 1), busy: Mutex::new(()) };
+        for member in 1..count {
+            let shared = Arc::clone(&team.shared);
+            let thread = thread::Builder::new().name(format!("sprat {member}"));
+            let thread = thread
+                .spawn(move || shared.work(member))
+                .with_context(|| format!("cannot start thread {} of {count}", member + 1))?;
+            team.others.push(thread);
+        }
+        Ok(team)
+    }
+
+    /// The number of members that is best where nothing is said: the machine's cores, at most 8, as reading
+    /// weights does not become faster with more.
+    pub fn sensible() -> usize {
+        thread::available_parallelism().map_or(1, NonZero::get).min(8)
+    }
+}
+
+// SAFETY: `run` calls the job itself as member 0 and lets each other thread, whose numbers are 1 to size - 1, call
+// it once, as each waits for a round that it has not seen. It returns, or lets a panic go on, only when none is
+// working. A job that is already running one calls all numbers in turn.
+unsafe impl Team for Threads {
+    fn size(&self) -> usize {
+        self.others.len() + 1
+    }
+
+    fn least_products(&self) -> usize {
+        LEAST_PRODUCTS
+    }
+
+    fn run(&self, job: &(dyn Fn(usize) + Sync)) {
+        let free = self.busy.try_lock();
+        if self.others.is_empty() || free.is_err() {
+            return (0..self.size()).for_each(job);
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime changes. The job is used until `working` is zero, which is waited for below,
+        // and nothing between here and there can panic: the caller's own part is caught.
+        let lent = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
+        // SAFETY: no one is working, so no one reads the job, and `busy` keeps other callers out.
+        unsafe { *shared.job.get() = Some(lent) };
+        shared.working.count.store(self.others.len(), Ordering::SeqCst);
+        // Rounds begin with 1 and do not reach the number of no round.
+        let round = shared.round.count.load(Ordering::Relaxed) + 1;
+        shared.round.set(if round == DISMISSED { 1 } else { round });
+        shared.call(job, 0);
+        shared.working.wait(|working| working == 0);
+        if let Some(panic) = lock(&shared.panic).take() {
+            drop(free);
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shared.round.set(DISMISSED);
+        for thread in self.others.drain(..) {
+            // A member catches every panic of a job; there is nothing to report.
+            _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    use super::*;
+
+    const ROUNDS: u32 = if cfg!(miri) { 8 } else { 500 };
+
+    #[test]
+    fn every_member_is_called_once_in_every_round() {
+        for size in 1..=5 {
+            let team = Threads::new(size).unwrap();
+            assert_eq!(team.size(), size);
+            let calls: Vec<AtomicU32> = (0..size).map(|_| AtomicU32::new(0)).collect();
+            for round in 1..=ROUNDS {
+                team.run(&|member| {
+                    calls[member].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == round), "{calls:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_that_fell_asleep_wake_up() {
+        let team = Threads::new(3).unwrap();
+        let calls = AtomicU32::new(0);
+        for round in 1..=3 {
+            thread::sleep(Duration::from_millis(20));
+            team.run(&|member| {
+                // The caller, too, falls asleep while it waits for the others.
+                thread::sleep(Duration::from_millis(10 * member as u64));
+                calls.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(calls.load(Ordering::Relaxed), 3 * round);
+        }
+    }
+
+    #[test]
+    fn what_members_write_is_there_when_the_job_is_done() {
+        let team = Threads::new(4).unwrap();
+        let mut sums = [0u64; 4];
+        for round in 0..u64::from(ROUNDS) {
+            let parts: Vec<Mutex<&mut u64>> = sums.iter_mut().map(Mutex::new).collect();
+            team.run(&|member| **lock(&parts[member]) += round * member as u64);
+        }
+        let rounds = u64::from(ROUNDS);
+        assert_eq!(sums, [0, 1, 2, 3].map(|member| member * rounds * (rounds - 1) / 2));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_team_goes_on() {
+        let team = Threads::new(3).unwrap();
+        for culprit in 0..3 {
+            let done = AtomicU32::new(0);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.run(&|member| {
+                    if member == culprit {
+                        resume_unwind(Box::new("on purpose"));
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                });
+            }));
+            assert_eq!(result.unwrap_err().downcast_ref(), Some(&"on purpose"));
+            assert_eq!(done.load(Ordering::Relaxed), 2, "the others finish first");
+        }
+        let calls = AtomicU32::new(0);
+        team.run(&|_| _ = calls.fetch_add(1, Ordering::Relaxed));
+        assert_eq!(calls.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_job_within_a_job_and_a_second_caller_are_served() {
+        let team = Threads::new(2).unwrap();
+        let calls = AtomicU32::new(0);
+        team.run(&|_| team.run(&|_| _ = calls.fetch_add(1, Ordering::Relaxed)));
+        assert_eq!(calls.load(Ordering::Relaxed), 4);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    (0..ROUNDS / 4).for_each(|_| team.run(&|_| _ = calls.fetch_add(1, Ordering::Relaxed)))
+                });
+            }
+        });
+        assert_eq!(calls.load(Ordering::Relaxed), 4 + 4 * (ROUNDS / 4));
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        let message = |count| Threads::new(count).unwrap_err().to_string();
+        assert_eq!(message(0), "0 threads were asked for; expected 1 to 256");
+        assert_eq!(message(257), "257 threads were asked for; expected 1 to 256");
+        assert!((1..=8).contains(&Threads::sensible()));
+    }
+}
