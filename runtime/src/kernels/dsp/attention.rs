@@ -26,7 +26,8 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
     let Ok(query) = bytemuck::try_cast_slice_mut(work.query) else {
         return portable::attend_q8(attention, work, out);
     };
-    if positions == 0 || heads > PAIR || !keys.stride.is_multiple_of(HEAD_UNIT) {
+    let scales_are_words = keys.scales.as_ptr().cast::<u32>().is_aligned();
+    if positions == 0 || heads > PAIR || !keys.stride.is_multiple_of(HEAD_UNIT) || !scales_are_words {
         return portable::attend_q8(attention, work, out);
     }
     let query = &mut query[..heads * keys.stride / 2];
@@ -124,13 +125,13 @@ macro_rules! two_heads {
 
 /// Makes scores of the sums in `r4` and `r5`, stores them at `r3`, and keeps the larger upper halves in `r0`.
 macro_rules! two_scores {
-    () => {
-        "ldrh r6, [r2], #2
-        vmov s0, s1, r4, r5
-        vmov s2, r6
+    ($scale:literal) => {
+        concat!(
+            "vmov s0, s1, r4, r5\n",
+            $scale,
+            "
         vcvt.f32.s32 s0, s0
         vcvt.f32.s32 s1, s1
-        vcvtb.f32.f16 s2, s2
         vmul.f32 s0, s0, s2
         vmul.f32 s1, s1, s2
         vmul.f32 s0, s0, s4
@@ -143,6 +144,25 @@ macro_rules! two_scores {
         ssub16 r6, r5, r0
         sel r0, r5, r0
         "
+        )
+    };
+}
+
+/// The sums of two heads of 8 components for one position.
+macro_rules! two_heads_of_8 {
+    () => {
+        concat!(
+            "ldr r6, [r1], #4
+            ldmdb r12, {{r8-r11}}\n",
+            two_heads!(
+                "smuad r4, r6, r8
+                smuad r5, r6, r10
+                "
+            ),
+            "ldr r6, [r1], #4
+            ldmia r12, {{r8-r11}}\n",
+            two_heads!(),
+        )
     };
 }
 
@@ -161,29 +181,35 @@ macro_rules! two_heads_begin {
 /// Scores of two heads of 8 components; returns the largest upper halves of both.
 ///
 /// # Safety
-/// The fields are as they say, there is at least one position, keys are aligned to words.
+/// The fields are as they say, there is at least one position, keys and scales are aligned to words.
 #[unsafe(naked)]
 unsafe extern "C" fn score_two_of_8(_: &Scoring) -> i32 {
     naked_asm!(
         ".fpu fpv4-sp-d16",
         two_heads_begin!(),
-        "ldr lr, [r0, #20]
+        "ldr r6, [r0, #20]
         mov r0, #0x80008000
         add r12, #16
+        vmov s6, r6
+        lsrs lr, r6, #1
+        beq 3f
         2:
-        ldr r6, [r1], #4
-        ldmdb r12, {{r8-r11}}",
-        two_heads!(
-            "smuad r4, r6, r8
-            smuad r5, r6, r10
-            "
-        ),
-        "ldr r6, [r1], #4
-        ldmia r12, {{r8-r11}}",
-        two_heads!(),
-        two_scores!(),
+        vldmia r2!, {{s3}}",
+        two_heads_of_8!(),
+        two_scores!("vcvtb.f32.f16 s2, s3"),
+        two_heads_of_8!(),
+        two_scores!("vcvtt.f32.f16 s2, s3"),
         "subs lr, #1
         bne 2b
+        3:
+        vmov r6, s6
+        lsls r6, #31
+        beq 4f",
+        two_heads_of_8!(),
+        "ldrh r6, [r2]
+        vmov s3, r6",
+        two_scores!("vcvtb.f32.f16 s2, s3"),
+        "4:
         pop {{r4-r11, pc}}",
     )
 }
@@ -214,8 +240,10 @@ unsafe extern "C" fn score_two(_: &Scoring) -> i32 {
         ldmia r12!, {{r8-r11}}",
         two_heads!(),
         "subs lr, #1
-        bne 2b",
-        two_scores!(),
+        bne 2b
+        ldrh r6, [r2], #2
+        vmov s3, r6",
+        two_scores!("vcvtb.f32.f16 s2, s3"),
         "vmov r6, s6
         subs r6, #1
         vmov s6, r6
@@ -362,45 +390,41 @@ unsafe extern "C" fn multiply_pairs(_: *const [f16; 2], _: *mut i32, _pairs: usi
 /// and leaves those of two positions in the word of the first. Returns the sum of the weights alone.
 fn weigh(scores: &mut [i32], head: usize, heads: usize, top: i32, multipliers: &[i32]) -> i32 {
     let (pairs, _) = multipliers.as_chunks::<2>();
-    let scores = &mut scores[head..];
-    // SAFETY: there are two scores of this head for every pair of multipliers.
+    let scores = scores[head..].as_mut_ptr();
+    // SAFETY: there are two scores of this head for every pair of multipliers, of which there is at least one.
     unsafe {
-        weigh_pairs(scores.as_mut_ptr(), heads * size_of::<i32>(), pairs.as_ptr(), pairs.len(), top, &POWER)
+        match heads {
+            1 => weigh_pairs::<4>(scores, pairs.as_ptr(), pairs.len(), top, &POWER),
+            _ => weigh_pairs::<8>(scores, pairs.as_ptr(), pairs.len(), top, &POWER),
+        }
     }
 }
 
-/// One score in `r9` becomes a weight in `r11`, added to the sum in `r8` and multiplied into the register named.
-/// The polynomial's coefficients are in `r4` to `r7`; the last bit that the shift drops rounds.
+/// One score in `r9` becomes a weight in `r11`, added to the sum in `r8`. The polynomial's coefficients are in `r4` to
+/// `r7`; the last bit that the shift drops rounds.
 macro_rules! weigh_one {
-    ($product:literal) => {
-        concat!(
-            "qsub r9, r2, r9
-            usat r9, #21, r9
-            adds r10, r9, #0x8000
-            lsr r10, r10, #16
-            smlawb r11, r7, r9, r6
-            smlawb r11, r11, r9, r5
-            smlawb r11, r11, r9, r4
-            lsrs r11, r11, r10
-            adc r11, r11, #0
-            ldr r10, [r1], #4
-            add r8, r11
-            smmulr ",
-            $product,
-            ", r11, r10
-            "
-        )
+    () => {
+        "qsub r9, r3, r9
+        usat r9, #21, r9
+        adds r10, r9, #0x8000
+        lsr r10, r10, #16
+        smlawb r11, r7, r9, r6
+        smlawb r11, r11, r9, r5
+        smlawb r11, r11, r9, r4
+        lsrs r11, r11, r10
+        adc r11, r11, #0
+        add r8, r11
+        "
     };
 }
 
-/// Weighs pairs of scores that lie `bytes` apart.
+/// Weighs pairs of scores that lie STEP bytes apart.
 ///
 /// # Safety
-/// So many pairs are there.
+/// So many pairs are there, at least one.
 #[unsafe(naked)]
-unsafe extern "C" fn weigh_pairs(
+unsafe extern "C" fn weigh_pairs<const STEP: usize>(
     _scores: *mut i32,
-    _bytes: usize,
     _multipliers: *const [i32; 2],
     _pairs: usize,
     _top: i32,
@@ -409,26 +433,24 @@ unsafe extern "C" fn weigh_pairs(
     naked_asm!(
         ".fpu fpv4-sp-d16
         push {{r4-r11, lr}}
-        mov lr, r1
-        mov r1, r2
-        ldrd r2, r12, [sp, #36]
+        ldr r12, [sp, #36]
         ldmia r12, {{r4-r7}}
         movs r8, #0
-        cbz r3, 3f
-        vmov s0, r3
         2:
-        ldr r9, [r0]",
-        weigh_one!("r12"),
-        "ldr r9, [r0, lr]",
-        weigh_one!("r11"),
-        "pkhbt r12, r12, r11, lsl #16
-        str r12, [r0]
-        add r0, r0, lr, lsl #1
-        subs r3, #1
+        ldr r9, [r0]
+        ldrd r12, lr, [r1], #8",
+        weigh_one!(),
+        "smmulr r12, r11, r12
+        ldr r9, [r0, #{step}]",
+        weigh_one!(),
+        "smmulr r11, r11, lr
+        pkhbt r12, r12, r11, lsl #16
+        str r12, [r0], #2 * {step}
+        subs r2, #1
         bne 2b
-        3:
         mov r0, r8
         pop {{r4-r11, pc}}",
+        step = const STEP,
     )
 }
 
