@@ -62,7 +62,7 @@ pub(crate) struct Sizes {
     pub quantized_query: usize,
     /// Components of a head as the q8 cache stores it, rounded up to whole words.
     pub head_stride: usize,
-    /// Positions of the cache: the context, rounded up to a whole pair.
+    /// Positions of the cache: the context, rounded up to a multiple of four.
     pub context: usize,
     /// layers x kv_heads x context: heads in the cache, for keys and again for values.
     pub cached_heads: usize,
@@ -171,8 +171,8 @@ impl Plan {
     const fn compute(config: &Config, limits: &Limits, members: usize) -> Option<Self> {
         const F32: usize = size_of::<f32>();
         let tokens = limits.prefill_chunk as usize;
-        // Attention over a q8 cache takes positions two by two.
-        let context = limits.context.next_multiple_of(2) as usize;
+        // Attention over a q8 cache takes positions two by two, or four by four where they are aligned to it.
+        let context = limits.context.next_multiple_of(4) as usize;
         let head_dim = config.head_dim as usize;
         let widest =
             max(max(config.hidden_size as usize, config.query_size() as usize), config.ffn_size as usize);
