@@ -59,6 +59,7 @@ pub const CHECKS: &[Check] = &[
             "host-tools/src/map.rs",
             "tests/fuzz/",
             "tests/on-target/",
+            "tests/on-target-linux/",
         ],
         files: ".rs",
     },
