@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     let work = bytemuck::cast_slice_mut(&mut work);
     let done = match arguments[..] {
         ["battery"] => Kernels::available().try_for_each(|kernels| job::compare(kernels, work, &mut Output)),
-        ["count"] => job::count(kernels, work, 1, &mut Marks, &mut Output),
+        ["count"] => job::count(kernels, work, 1, &mut Marks, 1, &mut Output),
         ["model", file, context, cores] => model(file, context, cores),
         _ => {
             eprintln!("expected arguments: battery | count | model FILE CONTEXT CORES");
@@ -111,5 +111,5 @@ fn model(file: &str, context: &str, cores: &str) -> Result<(), job::Failure> {
     input[..bytes.len()].copy_from_slice(&bytes);
     let mut arena = aligned(ARENA_BYTES);
     let arena = bytemuck::cast_slice_mut(&mut arena);
-    job::answer(input, context, arena, &Threads(cores), &mut Marks, &mut Output)
+    job::answer(input, context, arena, &Threads(cores), &mut Marks, 1, &mut Output)
 }

@@ -47,12 +47,14 @@ pub fn compare(kernels: &'static Kernels, work: &mut [u8], out: &mut dyn Write) 
     Ok(writeln!(out, "battery {} {cases}", kernels.name())?)
 }
 
-/// Runs every tracked workload `calls` times; the counter is read right before and right after each call.
+/// Runs every tracked workload `calls` times; the counter, which counts `scale` for an instruction, is read right
+/// before and right after each call.
 pub fn count(
     kernels: &'static Kernels,
     work: &mut [u8],
     calls: u64,
     counter: &mut dyn Counter,
+    scale: u64,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let layout = match kernels.name() {
@@ -61,7 +63,7 @@ pub fn count(
     };
     for workload in &Workload::tracked(layout) {
         let sum: u64 = (0..calls).map(|_| workload.run(kernels, work, &mut || counter.now())).sum();
-        writeln!(out, "count {} {} {workload:?}", workload.units(), sum / calls)?;
+        writeln!(out, "count {} {} {workload:?}", workload.units(), sum / (calls * scale))?;
     }
     Ok(())
 }
@@ -80,13 +82,15 @@ impl Console for Hexadecimal<'_> {
     }
 }
 
-/// Answers a request as the boards do. `input` is the request in [`REQUEST_BYTES`] and the packed model after it.
+/// Answers a request as the boards do. `input` is the request in [`REQUEST_BYTES`] and the packed model after it; the
+/// counter counts `scale` for an instruction.
 pub fn answer(
     input: &[u8],
     context_tokens: u32,
     arena: &mut [u8],
     team: &dyn Team,
     counter: &mut impl Counter,
+    scale: u64,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let (request, model) = input.split_at_checked(REQUEST_BYTES).ok_or(Failure::Request)?;
@@ -95,7 +99,8 @@ pub fn answer(
     let answer = app::answer(model, arena, context_tokens, team, &request, &mut console, counter)
         .map_err(Failure::App)?;
     console.1?;
-    let app::Answer { prompt_tokens, answer_tokens, load, prefill, decode, .. } = answer;
+    let app::Answer { prompt_tokens, answer_tokens, .. } = answer;
+    let [load, prefill, decode] = [answer.load, answer.prefill, answer.decode].map(|count| count / scale);
     let hash = answer.logits_hash.unwrap_or_default();
     writeln!(out, "answer {prompt_tokens} {answer_tokens} {hash:016x} {load} {prefill} {decode}")?;
     Ok(())

@@ -54,7 +54,7 @@ unsafe fn HardFault(_: &ExceptionFrame) -> ! {
     process::exit(139)
 }
 
-/// Hundredths of an instruction in a tick.
+/// Hundredths of an instruction in a tick of SysTick.
 const TICK: u64 = parse(env!("SPRAT_TICK"));
 
 const fn parse(digits: &str) -> u64 {
@@ -66,7 +66,10 @@ const fn parse(digits: &str) -> u64 {
     value
 }
 
-/// SysTick since it was started, in instructions.
+/// What the counter counts for an instruction: a division at each reading would count too.
+const SCALE: u64 = 100;
+
+/// SysTick since it was started, in hundredths of an instruction.
 struct Instructions;
 
 impl Counter for Instructions {
@@ -75,8 +78,7 @@ impl Counter for Instructions {
             let before = WRAPS.load(Ordering::Relaxed);
             let now = SYST::get_current();
             if before == WRAPS.load(Ordering::Relaxed) {
-                let ticks = u64::from(before) * u64::from(RELOAD + 1) + u64::from(RELOAD - now);
-                return ticks * TICK / 100;
+                return (u64::from(before) * u64::from(RELOAD + 1) + u64::from(RELOAD - now)) * TICK;
             }
         }
     }
@@ -110,13 +112,13 @@ fn main() -> ! {
     let mut arguments = (&arguments).into_iter().skip(1).map_while(Result::ok);
     let done = match arguments.next() {
         Some("battery") => job::compare(kernels, work, &mut Output),
-        Some("count") => job::count(kernels, work, CALLS, &mut Instructions, &mut Output),
+        Some("count") => job::count(kernels, work, CALLS, &mut Instructions, SCALE, &mut Output),
         Some("model") => {
             let mut number = || arguments.next()?.parse::<u32>().ok();
             let (Some(address), Some(bytes), Some(context)) = (number(), number(), number()) else { usage() };
             // SAFETY: the host names memory that it has filled and that nothing else uses.
             let input = unsafe { core::slice::from_raw_parts(address as *const u8, bytes as usize) };
-            job::answer(input, context, work, &Solo, &mut Instructions, &mut Output)
+            job::answer(input, context, work, &Solo, &mut Instructions, SCALE, &mut Output)
         }
         _ => usage(),
     };
