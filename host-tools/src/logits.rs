@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use sprat_board_support::memory::limits_for_context;
+use sprat_format::Limits;
 
 use crate::model::{Model, arena_for, engine, kernels};
 
@@ -36,7 +37,7 @@ pub struct Logits {
 pub fn logits(model: &Model, ids: &[u32], feeding: Feeding, kernels_name: Option<&str>) -> Result<Logits> {
     let image = model.image()?;
     // The context is as large as the sequence: what the file was packed for is not the question here.
-    let limits = limits_for_context(image.limits(), ids.len() as u32);
+    let limits = Limits { logits_rows: 0, ..limits_for_context(image.limits(), ids.len() as u32) };
     let mut arena = arena_for(&image, &limits).context("the ids do not fit the model's positions")?;
     let mut engine = engine(&image, limits, &mut arena, kernels(kernels_name)?)?;
     let vocab_size = image.config().vocab_size as usize;
@@ -45,7 +46,7 @@ pub fn logits(model: &Model, ids: &[u32], feeding: Feeding, kernels_name: Option
         Feeding::Prefill => engine.feed_each(ids, |_, logits| values.extend_from_slice(logits)),
         Feeding::TokenByToken => ids.iter().try_for_each(|&id| {
             engine.feed(&[id])?;
-            values.extend_from_slice(engine.logits());
+            values.extend_from_slice(engine.logits()?);
             Ok(())
         }),
     };

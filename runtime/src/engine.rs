@@ -9,7 +9,7 @@ use sprat_format::Limits;
 
 use crate::arena::Carver;
 use crate::cache::Cache;
-use crate::forward::{Scratch, forward, logits};
+use crate::forward::{Scratch, finish, forward, logits};
 use crate::image::Image;
 use crate::kernels::Kernels;
 use crate::layers::Compute;
@@ -26,8 +26,10 @@ pub struct Engine<'i, 'm, 'a> {
     limits: Limits,
     plan: Plan,
     cache: Cache<'a>,
-    /// V: logits after the last token.
+    /// V, logits after the last token; or room for a block of them.
     logits: &'a mut [f32],
+    /// H: what they are computed from.
+    last: &'a mut [f32],
     /// context: a prompt's tokens.
     tokens: &'a mut [u32],
     /// Activations, or the tokenizer's work space.
@@ -71,6 +73,18 @@ pub enum EngineError {
         /// Tokens of the vocabulary.
         vocab_size: u32,
     },
+    /// All logits were asked for, and the limits have room for a block of them only.
+    LogitsInBlocks {
+        /// Rows of a block.
+        rows: usize,
+    },
+    /// So many candidates cannot be found in logits that come in blocks.
+    Candidates {
+        /// Tokens among which one would be drawn, 0 for all.
+        top_k: u32,
+        /// Most that can be kept.
+        most: u32,
+    },
     /// There is no token to predict from: the prompt is empty and the model has none that begins a text.
     EmptyPrompt,
 }
@@ -93,6 +107,14 @@ impl fmt::Display for EngineError {
             Self::Token { found, vocab_size } => {
                 write!(f, "token {found} is not in the vocabulary of {vocab_size}")
             }
+            Self::LogitsInBlocks { rows } => {
+                write!(f, "the logits come in blocks of {rows}: set logits_rows to 0 to have all at once")
+            }
+            Self::Candidates { top_k, most } => write!(
+                f,
+                "drawing among top_k {top_k} tokens (0: all) needs all logits at once, and logits_rows says that \
+                 they come in blocks: set top_k to 1 to {most}, or temperature or logits_rows to 0"
+            ),
             Self::EmptyPrompt => {
                 write!(
                     f,
@@ -150,7 +172,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             limits,
             plan,
             cache: Cache::carve(&mut carver, config, &limits, &plan.sizes),
-            logits: carver.take(config.vocab_size as usize),
+            logits: carver.take(plan.sizes.logits),
+            last: carver.take(config.hidden_size as usize),
             tokens: carver.take(limits.context as usize),
             scratch: carver.take(plan.scratch_bytes),
             position: 0,
@@ -188,9 +211,36 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.position = self.position.min(tokens);
     }
 
+    /// Whether the logits come in blocks, because the limits have no room for all of them.
+    pub fn logits_in_blocks(&self) -> bool {
+        self.logits.len() < self.image.config().vocab_size as usize
+    }
+
     /// The logits (V) of the token that follows the last one fed. They may be changed in place, as sampling does.
-    pub fn logits(&mut self) -> &mut [f32] {
-        self.logits
+    ///
+    /// # Errors
+    /// The logits come in blocks.
+    pub fn logits(&mut self) -> Result<&mut [f32], EngineError> {
+        self.require_all_logits()?;
+        Ok(self.logits)
+    }
+
+    fn require_all_logits(&self) -> Result<(), EngineError> {
+        match self.logits_in_blocks() {
+            true => Err(EngineError::LogitsInBlocks { rows: self.logits.len() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Calls `each` with the logits of the token that follows the last one fed, block by block: with the number of
+    /// the first token of a block and the block, which may be changed in place. It is one block if the limits have
+    /// room for all; else every block is computed anew, as often as this is called.
+    pub fn each_logits(&mut self, mut each: impl FnMut(usize, &mut [f32])) {
+        if !self.logits_in_blocks() {
+            return each(0, self.logits);
+        }
+        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
+        logits(&self.weights, self.compute, &mut scratch, self.last, self.logits, &mut each);
     }
 
     /// Tokenizes a text, without the token that begins a text.
@@ -230,7 +280,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         fed.map(|()| count)
     }
 
-    /// Feeds tokens, in chunks. Afterwards [`logits`](Self::logits) are those that follow the last one.
+    /// Feeds tokens, in chunks. Afterwards [`logits`](Self::logits) or
+    /// [`each_logits`](Self::each_logits) are those that follow the last one.
     ///
     /// # Errors
     /// No token, a token beyond the vocabulary, or more tokens than room. Nothing was fed then.
@@ -242,12 +293,13 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// Feeds tokens and calls `each` with the index of every token and the logits (V) that follow it.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed).
+    /// As [`feed`](Self::feed), and that the logits come in blocks; nothing was fed then either.
     pub fn feed_each(
         &mut self,
         tokens: &[u32],
         each: impl FnMut(usize, &mut [f32]),
     ) -> Result<(), EngineError> {
+        self.require_all_logits()?;
         self.run(tokens, |_| true, each)
     }
 
@@ -262,6 +314,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
             return Err(EngineError::Token { found, vocab_size: config.vocab_size });
         }
+        let in_blocks = self.logits_in_blocks();
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
         let chunk_size = self.limits.prefill_chunk as usize;
         for (number, chunk) in tokens.chunks(chunk_size).enumerate() {
@@ -270,8 +323,19 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             for index in 0..chunk.len() {
                 let token = number * chunk_size + index;
                 if wanted(token) {
-                    logits(config, &self.weights, self.compute, &mut scratch, index, self.logits);
-                    each(token, self.logits);
+                    finish(config, &self.weights, self.compute, &scratch, index, self.last);
+                }
+                if wanted(token) && !in_blocks {
+                    logits(
+                        &self.weights,
+                        self.compute,
+                        &mut scratch,
+                        self.last,
+                        self.logits,
+                        &mut |_, all| {
+                            each(token, all);
+                        },
+                    );
                 }
             }
         }

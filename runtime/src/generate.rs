@@ -5,7 +5,7 @@
 
 use crate::engine::{Engine, EngineError};
 use crate::hash::LogitsHash;
-use crate::sampler::Sampler;
+use crate::sampler::{MOST_CANDIDATES, Sampler};
 
 /// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
     /// [`stop_reason`](Self::stop_reason) gives. The end token itself is not returned.
     ///
     /// # Errors
-    /// [`EngineError::EmptyPrompt`] when nothing was fed before.
+    /// [`EngineError::EmptyPrompt`] when nothing was fed before, [`EngineError::Candidates`] when the logits come in
+    /// blocks in which the sampler cannot find what it draws among.
     pub fn next_token(&mut self) -> Result<Option<u32>, EngineError> {
         if self.stopped.is_some() {
             return Ok(None);
@@ -63,17 +64,33 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
             self.engine.feed(&[token])?;
             self.pending = None;
         }
-        let logits = self.engine.logits();
-        if let Some(hash) = &mut self.hash {
-            hash.update(logits);
-        }
-        let token = self.sampler.sample(logits);
+        let token = self.choose()?;
         if self.engine.image().is_end(token) {
             return Ok(self.stop(StopReason::EndToken));
         }
         self.pending = Some(token);
         self.left -= 1;
         Ok(Some(token))
+    }
+
+    /// The next token, from all logits or from blocks of them.
+    fn choose(&mut self) -> Result<u32, EngineError> {
+        let Self { engine, sampler, hash, .. } = self;
+        let by_block = sampler.takes_blocks();
+        if engine.logits_in_blocks() && !by_block {
+            return Err(EngineError::Candidates { top_k: sampler.top_k(), most: MOST_CANDIDATES });
+        }
+        let mut chosen = None;
+        engine.each_logits(|first, block| {
+            if let Some(hash) = hash {
+                hash.update(block);
+            }
+            match by_block {
+                true => sampler.offer(first, block),
+                false => chosen = Some(sampler.sample(block)),
+            }
+        });
+        Ok(chosen.unwrap_or_else(|| sampler.choose()))
     }
 
     fn stop(&mut self, reason: StopReason) -> Option<u32> {
