@@ -70,7 +70,7 @@ pub(crate) struct Q8<'m> {
     pub layout: Layout,
 }
 
-impl Q8<'_> {
+impl<'m> Q8<'m> {
     /// Rows that are stored together: a part of the matrix begins at a multiple of this.
     pub(crate) const fn unit(&self) -> usize {
         self.layout.padded_rows(1) as usize

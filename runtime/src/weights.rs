@@ -3,6 +3,8 @@
 //! Finding a tensor is arithmetic on the checked table, so a layer's weights are looked up anew for each
 //! token rather than kept in RAM.
 
+use core::ops::Range;
+
 use bytemuck::Pod;
 use half::f16;
 use sprat_format::{Element, PackedFile, Role, Tensor, WORD};
@@ -46,7 +48,7 @@ impl<'m> Matrix<'m> {
 
     /// Outputs.
     pub(crate) fn rows(&self) -> usize {
-        match self {
+        match *self {
             Self::F32 { cols, values } => values.len() / cols,
             Self::F16 { cols, values } => values.len() / cols,
             Self::Q8 { matrix, .. } => matrix.rows,
@@ -58,6 +60,19 @@ impl<'m> Matrix<'m> {
         match self {
             Self::Q8 { matrix, .. } => Some(matrix),
             _ => None,
+        }
+    }
+
+    /// Some rows, beginning at a multiple of those that are stored together.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        match *self {
+            Self::F32 { cols, values } => {
+                Self::F32 { cols, values: &values[rows.start * cols..rows.end * cols] }
+            }
+            Self::F16 { cols, values } => {
+                Self::F16 { cols, values: &values[rows.start * cols..rows.end * cols] }
+            }
+            Self::Q8 { cols, matrix } => Self::Q8 { cols, matrix: matrix.part(rows) },
         }
     }
 

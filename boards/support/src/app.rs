@@ -7,6 +7,7 @@ use core::fmt;
 
 use sprat::{
     Engine, EngineError, Generator, Image, ImageError, Kernels, Sampler, SamplerConfig, Special, StopReason,
+    Team,
 };
 
 use crate::console::{Console, Counter};
@@ -68,7 +69,8 @@ impl fmt::Display for AppError {
     }
 }
 
-/// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes).
+/// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes), on the cores of
+/// `team`.
 ///
 /// # Errors
 /// A model, an arena or a prompt that the runtime refuses; what was streamed until then stays shown.
@@ -76,6 +78,7 @@ pub fn answer(
     model: &[u8],
     arena: &mut [u8],
     context_tokens: u32,
+    team: &dyn Team,
     request: &Request<'_>,
     console: &mut impl Console,
     counter: &mut impl Counter,
@@ -86,7 +89,7 @@ pub fn answer(
     let tokenizer = image.tokenizer().ok_or(AppError::Prompt(EngineError::NoTokenizer))?;
     let limits = limits_for_context(image.limits(), context_tokens);
     let kernels = Kernels::detect();
-    let mut engine = Engine::new(&image, limits, arena, kernels).map_err(AppError::Arena)?;
+    let mut engine = Engine::with_team(&image, limits, arena, kernels, team).map_err(AppError::Arena)?;
     let loaded = counter.now();
 
     let special = if request.special { Special::Parse } else { Special::AsText };

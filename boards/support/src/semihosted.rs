@@ -14,6 +14,7 @@ use defmt_semihosting as _;
 use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
+use sprat::Solo;
 
 use crate::app::{self, Answer};
 use crate::console::{Console, Counter};
@@ -81,7 +82,7 @@ impl Firmware {
         };
         let mut console = HostConsole(io::stderr().ok());
         let answer =
-            app::answer(self.model, self.arena, self.context_tokens, &request, &mut console, counter)
+            app::answer(self.model, self.arena, self.context_tokens, &Solo, &request, &mut console, counter)
                 .map_err(|error| {
                     error!("{}", Display2Format(&error));
                     error.exit()

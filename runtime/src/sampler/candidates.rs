@@ -1,0 +1,82 @@
+//! The most likely tokens among logits that come block by block, in memory for a few.
+//!
+//! A block is looked at once and then forgotten, so nobody needs a buffer for the logits of the whole vocabulary.
+
+/// Most tokens that are kept.
+pub(crate) const MOST_CANDIDATES: u32 = 64;
+
+const MOST: usize = MOST_CANDIDATES as usize;
+
+/// The largest logits so far, at most [`MOST_CANDIDATES`], in descending order; of equal ones the lower token first.
+#[derive(Clone, Debug)]
+pub(super) struct Candidates {
+    logits: [f32; MOST],
+    tokens: [u32; MOST],
+    count: usize,
+}
+
+impl Candidates {
+    /// None yet.
+    pub(super) const fn new() -> Self {
+        Self { logits: [0.0; MOST], tokens: [0; MOST], count: 0 }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Takes in the logits of the tokens from `first` on, larger than those of earlier calls, and keeps the `most`
+    /// (1 to [`MOST_CANDIDATES`]) best of all.
+    #[inline(never)]
+    pub(super) fn offer(&mut self, most: usize, first: u32, logits: &[f32]) {
+        let most = most.clamp(1, MOST);
+        let mut rest = logits.iter().zip(first..);
+        // The first ones are all among the best so far.
+        for (&logit, token) in rest.by_ref().take(most.saturating_sub(self.count)) {
+            self.count += 1;
+            self.insert(logit, token);
+        }
+        let mut least = self.logits[most - 1];
+        for (&logit, token) in rest {
+            // An equal one has a higher token than those that are kept.
+            if logit > least {
+                self.insert(logit, token);
+                least = self.logits[most - 1];
+            }
+        }
+    }
+
+    /// Puts a logit where it belongs; the last of `count` falls out.
+    #[inline(never)]
+    fn insert(&mut self, logit: f32, token: u32) {
+        let mut place = self.count - 1;
+        while place > 0 && logit > self.logits[place - 1] {
+            self.logits[place] = self.logits[place - 1];
+            self.tokens[place] = self.tokens[place - 1];
+            place -= 1;
+        }
+        self.logits[place] = logit;
+        self.tokens[place] = token;
+    }
+
+    /// The most likely token; 0 when there is none.
+    pub(super) fn best(&self) -> u32 {
+        if self.count == 0 { 0 } else { self.tokens[0] }
+    }
+
+    /// Tokens in ascending order and their logits. The order of the candidates is lost.
+    #[inline(never)]
+    pub(super) fn in_order_of_tokens(&mut self) -> (&[u32], &mut [f32]) {
+        let (tokens, logits) = (&mut self.tokens[..self.count], &mut self.logits[..self.count]);
+        for end in 1..tokens.len() {
+            let mut place = end;
+            while place > 0 && tokens[place - 1] > tokens[place] {
+                tokens.swap(place - 1, place);
+                logits.swap(place - 1, place);
+                place -= 1;
+            }
+        }
+        (tokens, logits)
+    }
+}
