@@ -380,7 +380,10 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
                     finish(config, &self.weights, compute, &scratch, index, self.last);
                 }
                 if wanted(token) && !in_blocks {
-                    let each = &mut |_, all: &mut [f32]| each(token, all);
+                    let each = &mut |_, all: &mut [f32]| {
+                        self.meter.begin(Stage::Outside);
+                        each(token, all);
+                    };
                     logits(&self.weights, compute, &mut scratch, self.last, self.logits, each);
                 }
             }
