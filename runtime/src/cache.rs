@@ -40,7 +40,7 @@ pub(crate) struct Cache<'a> {
     context: usize,
     kv_heads: usize,
     head_dim: usize,
-    /// Components of a stored head: `head_dim`, rounded up to whole words in the q8 cache.
+    /// Components of a stored head: `head_dim`, rounded up in the q8 cache.
     stride: usize,
 }
 
@@ -61,7 +61,9 @@ impl<'a> Store<'a> {
         let place = slot * stride..(slot + 1) * stride;
         match self {
             Self::Q8 { values, scales } => {
-                scales[slot] = f16::from_f32((kernels.quantize)(head, &mut values[place]));
+                // A scale beyond the largest half float would be infinite, which not every core converts alike.
+                let scale = (kernels.quantize)(head, &mut values[place]).min(65504.0);
+                scales[slot] = f16::from_f32(scale);
             }
             Self::F16(values) => {
                 values[place].iter_mut().zip(head).for_each(|(stored, x)| *stored = f16::from_f32(*x));
@@ -74,7 +76,8 @@ impl<'a> Store<'a> {
         let place = slots.start * stride..slots.end * stride;
         match self {
             Self::Q8 { values, scales } => {
-                Run::Q8(Q8Heads { values: &values[place], scales: &scales[slots], stride })
+                let whole_pairs = slots.start * stride..slots.end.next_multiple_of(2) * stride;
+                Run::Q8(Q8Heads { values: &values[whole_pairs], scales: &scales[slots], stride })
             }
             Self::F16(values) => Run::F16(&values[place]),
             Self::F32(values) => Run::F32(&values[place]),
@@ -88,11 +91,16 @@ impl<'a> Cache<'a> {
         Self {
             keys: Store::carve(carver, limits.kv, sizes, head_dim),
             values: Store::carve(carver, limits.kv, sizes, head_dim),
-            context: limits.context as usize,
+            context: sizes.context,
             kv_heads: config.kv_heads as usize,
             head_dim,
             stride: if limits.kv == KvType::Q8 { sizes.head_stride } else { head_dim },
         }
+    }
+
+    /// Positions that there is room for.
+    pub(crate) fn context(&self) -> usize {
+        self.context
     }
 
     /// The slot of a head's first position.

@@ -11,7 +11,9 @@ use sprat_format::{Config, FeedForward};
 use crate::arena::Carver;
 use crate::cache::Cache;
 use crate::kernels::Prepared;
-use crate::layers::{Compute, Input, Product, activate, add, attend, norm, rotary_angles, rotate};
+use crate::layers::{
+    Compute, Input, Product, activate, activate_gate, add, attend, norm, rotary_angles, rotate,
+};
 use crate::meter::Stage;
 use crate::plan::Sizes;
 use crate::team::Workspace;
@@ -29,9 +31,9 @@ pub(crate) struct Scratch<'a> {
     gate: &'a mut [f32],   // T x F
     cos: &'a mut [f32],    // T x P
     sin: &'a mut [f32],    // T x P
-    scores: &'a mut [f32], // members x context: attention of one head
+    scores: &'a mut [f32], // attention's work space: see the plan
     xq: Prepared<'a>,      // T x widest padded row: quantized input of a matrix
-    q_head: &'a mut [i8],  // members x head_dim, rounded up to words: a quantized query
+    q_head: &'a mut [i8],  // members x quantized queries of heads that go together
 }
 
 impl<'a> Scratch<'a> {
@@ -126,11 +128,11 @@ pub(crate) fn forward(
             (FeedForward::Gated(activation), Some(matrix)) => {
                 let gates = Product { matrix, bias: layer.gate_bias, out: gate };
                 Input::new(h, xq).times_each(compute, [keys, gates]);
-                activate(compute, activation, count, gate, Some(up));
+                activate_gate(compute, activation, count, gate, up);
             }
             (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => {
                 Input::new(h, xq).times_each(compute, [keys]);
-                activate(compute, activation, count, up, None);
+                activate(compute, activation, count, up);
             }
         }
         Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);

@@ -13,9 +13,8 @@
 //! - A sum of `f32` products has eight lanes: element i is added to lane i mod 8, in ascending order; the
 //!   lanes are then added as `((0+4)+(2+6)) + ((1+5)+(3+7))`. A multiplication is rounded before the addition.
 //! - Rounding to integers is to nearest, ties to even.
-//! - Values of a q8 cache are mixed in integers: in each run of [`MIX_BLOCK`] positions, weight times scale is
-//!   rounded to 0..=32767 of the run's largest; the products are summed in `i32`, which is exact; runs are added
-//!   in ascending order as `out += sum as f32 * (largest / 32767)`.
+//! - Attention over a q8 cache computes in integers between its scores and its output: see
+//!   [`portable::attention`]. Runs of [`MIX_BLOCK`] positions are added in ascending order.
 
 use core::ops::Range;
 
@@ -47,6 +46,12 @@ pub use workload::Workload;
 
 /// Positions whose values are mixed in one integer sum: 512 * 32767 * 127 fits 31 bits.
 pub(crate) const MIX_BLOCK: usize = 512;
+
+/// Heads that attention takes at once where they share keys and values.
+pub(crate) const PAIR: usize = 2;
+
+/// Components of a head in the q8 cache are rounded up to a multiple of this: two words, or half a vector.
+pub(crate) const HEAD_UNIT: usize = 8;
 
 /// A q8 matrix as kernels see it. R rows; in the interleaved layouts a whole number of blocks is stored.
 #[derive(Clone, Copy, Debug)]
@@ -98,12 +103,49 @@ pub(crate) struct Prepared<'p> {
 /// One head's keys or values in the q8 cache, position by position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Q8Heads<'c> {
-    /// positions x stride.
+    /// positions x stride, and one more position where their number is odd: bytes of any value.
     pub values: &'c [i8],
-    /// A scale for each position.
+    /// A scale for each position, not negative.
     pub scales: &'c [f16],
-    /// Components of a position: those of a head, rounded up to whole words.
+    /// Components of a position: those of a head, rounded up to a multiple of [`HEAD_UNIT`].
     pub stride: usize,
+}
+
+impl<'c> Q8Heads<'c> {
+    /// `positions` positions from `start`, an even number, on.
+    pub(crate) fn part(&self, start: usize, positions: usize) -> Self {
+        Self {
+            values: &self.values[start * self.stride..][..positions.next_multiple_of(2) * self.stride],
+            scales: &self.scales[start..start + positions],
+            stride: self.stride,
+        }
+    }
+}
+
+/// One or two heads (G) of D components that look at the same keys and values over P positions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attention<'c> {
+    /// G x D.
+    pub query: &'c [f32],
+    /// D.
+    pub head_dim: usize,
+    /// log2(e) * 2^16 / sqrt(D): makes a product of query and key a score.
+    pub scale: f32,
+    /// P keys.
+    pub keys: Q8Heads<'c>,
+    /// P values.
+    pub values: Q8Heads<'c>,
+}
+
+/// Work space of attention.
+#[derive(Debug)]
+pub(crate) struct AttentionWork<'w> {
+    /// At least G x P, P rounded up to an even number.
+    pub scores: &'w mut [i32],
+    /// At least the lesser of P, rounded up to an even number, and [`MIX_BLOCK`].
+    pub multipliers: &'w mut [i32],
+    /// At least G x 2*stride bytes.
+    pub query: &'w mut [i8],
 }
 
 /// A table of the inner loops for one instruction set.
@@ -123,16 +165,14 @@ pub struct Kernels {
     pub(crate) matmul_f16: fn(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile),
     /// Products of an f32 matrix with T rows of C values.
     pub(crate) matmul_f32: fn(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile),
-    /// Scores of one quantized query against P keys, whose number is that of `out`.
-    pub(crate) score_q8: fn(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]),
+    /// Attention over a q8 cache, of one or two heads: `out` is G x D.
+    pub(crate) attend_q8: fn(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f16: fn(query: &[f32], keys: &[f16], out: &mut [f32]),
     /// Scores of one query against P keys.
     pub(crate) score_f32: fn(query: &[f32], keys: &[f32], out: &mut [f32]),
     /// Turns P scores into e^(score - largest) in place and returns their sum, in the lane order.
     pub(crate) softmax: fn(scores: &mut [f32]) -> f32,
-    /// Adds P values, each times its weight (at least 0, used up), to `out`.
-    pub(crate) mix_q8: fn(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
     pub(crate) mix_f16: fn(weights: &[f32], values: &[f16], out: &mut [f32]),
     /// Adds P values, each times its weight, to `out`, in ascending order of position.
@@ -143,12 +183,12 @@ pub struct Kernels {
     pub(crate) sum: fn(a: &[f32]) -> f32,
     /// `sum` += `x`.
     pub(crate) add: fn(x: &[f32], sum: &mut [f32]),
-    /// `product` *= `x`.
-    pub(crate) multiply: fn(x: &[f32], product: &mut [f32]),
-    /// `x` = (`x` * `scale`) * `weight`.
-    pub(crate) normalize: fn(scale: f32, weight: &[f32], x: &mut [f32]),
+    /// `out` = (`x` - `mean`) * `scale` * `weight`.
+    pub(crate) normalize: fn(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]),
     /// Applies the non-linearity to each element.
     pub(crate) activate: fn(activation: Activation, x: &mut [f32]),
+    /// `up` *= the non-linearity of `gate`.
+    pub(crate) gate: fn(activation: Activation, gate: &[f32], up: &mut [f32]),
 }
 
 impl Kernels {

@@ -6,7 +6,7 @@
 use sprat_format::{Activation, Config, Layout, Norm, Pairing, Position};
 
 use crate::cache::{Cache, Run};
-use crate::kernels::{Kernels, Prepared, Q8};
+use crate::kernels::{Attention, AttentionWork, Kernels, MIX_BLOCK, PAIR, Prepared, Q8};
 use crate::math;
 use crate::meter::{Meter, Stage};
 use crate::team::{Outputs, Team, Workspace, share, share_matrices, share_tokens};
@@ -22,6 +22,8 @@ pub(crate) struct Compute<'t> {
 
 /// What an element costs that is not part of a matrix, in products: which pieces are worth sharing out follows.
 const ELEMENT: usize = 4;
+/// As [`ELEMENT`], for a non-linearity.
+const ACTIVATION: usize = 4 * ELEMENT;
 
 /// Normalizes each row of `x` (T x H) into `out`.
 pub(crate) fn norm(
@@ -53,16 +55,16 @@ fn norm_row(
     out: &mut [f32],
 ) {
     let count = weight.len() as f32;
-    match config.norm {
-        Norm::RmsNorm => out.copy_from_slice(x),
+    let (mean, squares) = match config.norm {
+        Norm::RmsNorm => (0.0, (kernels.dot)(x, x)),
         Norm::LayerNorm => {
             let mean = (kernels.sum)(x) / count;
             out.iter_mut().zip(x).for_each(|(out, x)| *out = x - mean);
+            (mean, (kernels.dot)(out, out))
         }
-    }
-    let variance = (kernels.dot)(out, out) / count;
-    let scale = 1.0 / math::sqrt(variance + config.norm_eps);
-    (kernels.normalize)(scale, weight, out);
+    };
+    let scale = 1.0 / math::sqrt(squares / count + config.norm_eps);
+    (kernels.normalize)(x, mean, scale, weight, out);
     if let Some(bias) = bias {
         (kernels.add)(bias, out);
     }
@@ -222,23 +224,32 @@ fn rotate_rows(
     let angles = cos.chunks_exact(pairs).zip(sin.chunks_exact(pairs));
     for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
         for head in row.chunks_exact_mut(config.head_dim as usize) {
-            for pair in 0..pairs {
-                let (first, second) = match pairing {
-                    Pairing::Half => (pair, pair + pairs),
-                    Pairing::Interleaved => (2 * pair, 2 * pair + 1),
-                };
-                let (a, b) = (head[first], head[second]);
-                head[first] = a * cos[pair] - b * sin[pair];
-                head[second] = a * sin[pair] + b * cos[pair];
+            let angles = cos.iter().zip(sin);
+            let head = &mut head[..2 * pairs];
+            match pairing {
+                Pairing::Half => {
+                    let (first, second) = head.split_at_mut(pairs);
+                    first.iter_mut().zip(second).zip(angles).for_each(rotate_pair);
+                }
+                Pairing::Interleaved => {
+                    let pairs = head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b));
+                    pairs.zip(angles).for_each(rotate_pair);
+                }
             }
         }
     }
 }
 
+/// Rotates one pair by the angle with this cosine and sine.
+#[inline(always)]
+fn rotate_pair(((a, b), (cos, sin)): ((&mut f32, &mut f32), (&f32, &f32))) {
+    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+}
+
 /// Causal attention of a chunk's tokens, the first at position `start` (their own keys and values are in the
 /// cache already): `out` (T x heads*head_dim) = for each head the mean of the values at the token's and all
-/// earlier positions, weighted by softmax(query . key / sqrt(head_dim)). `query` (T x heads*head_dim) is scaled
-/// in place; each member of the team needs `context` floats and a quantized query as work space.
+/// earlier positions, weighted by softmax(query . key / sqrt(head_dim)). `query` (T x heads*head_dim) may be scaled
+/// in place; each member of the team needs work space as the plan says.
 pub(crate) fn attend(
     config: &Config,
     compute: Compute,
@@ -251,74 +262,93 @@ pub(crate) fn attend(
 ) {
     let head_dim = config.head_dim as usize;
     let width = config.query_size() as usize;
+    let shared = (config.heads / config.kv_heads) as usize;
+    let kernels = compute.kernels;
     let scale = 1.0 / math::sqrt(head_dim as f32);
-    query.iter_mut().for_each(|q| *q *= scale);
+    let is_q8 = matches!(cache.keys(layer, 0, 0), Run::Q8(_));
+    if !is_q8 {
+        query.iter_mut().for_each(|q| *q *= scale);
+    }
     let query = &*query;
     let tokens = out.len() / width;
     let products: usize = (0..tokens).map(|token| 2 * width * (start + token + 1)).sum();
     compute.meter.count(products);
     share(compute.team, products, out, width, head_dim, work, |own, out, work| {
         for (token, query) in query.chunks_exact(width).enumerate() {
-            let scores = &mut work.floats[..start + token + 1];
-            let heads =
-                query[own.clone()].chunks_exact(head_dim).zip(out.token(token).chunks_exact_mut(head_dim));
-            for (head, (query, out)) in (own.start / head_dim..).zip(heads) {
-                let kv_head = head / (config.heads / config.kv_heads) as usize;
-                let keys = cache.keys(layer, kv_head, scores.len());
-                let values = cache.values(layer, kv_head, scores.len());
-                attend_head(compute.kernels, query, keys, values, scores, work.bytes, out);
+            let positions = start + token + 1;
+            let (mut query, mut out) = (&query[own.clone()], out.token(token));
+            let mut head = own.start / head_dim;
+            while !query.is_empty() {
+                let kv_head = head / shared;
+                // Heads that share keys and values go together as far as the kernels take them.
+                let count = match is_q8 {
+                    true => (shared - head % shared).min(PAIR).min(query.len() / head_dim),
+                    false => 1,
+                };
+                let (heads, others) = query.split_at(count * head_dim);
+                let (heads_out, others_out) = out.split_at_mut(count * head_dim);
+                match (cache.keys(layer, kv_head, positions), cache.values(layer, kv_head, positions)) {
+                    (Run::Q8(keys), Run::Q8(values)) => {
+                        let scale = scale * (core::f32::consts::LOG2_E * 65536.0);
+                        let attention = Attention { query: heads, head_dim, scale, keys, values };
+                        let floats = bytemuck::cast_slice_mut(work.floats);
+                        let (multipliers, scores) = floats.split_at_mut(cache.context().min(MIX_BLOCK));
+                        let work = &mut AttentionWork { scores, multipliers, query: work.bytes };
+                        (kernels.attend_q8)(&attention, work, heads_out);
+                    }
+                    (keys, values) => {
+                        attend_floats(kernels, heads, keys, values, &mut work.floats[..positions], heads_out);
+                    }
+                }
+                (query, out, head) = (others, others_out, head + count);
             }
         }
     });
 }
 
-/// Attention of one query (head_dim) over P positions: `out` (head_dim). `scores` (P) and `quantized` (head_dim
-/// rounded up to whole words) are work space.
-fn attend_head(
+/// Attention of one query (head_dim), scaled already, over P positions of a cache of floats: `out` (head_dim).
+/// `scores` (P) is work space.
+fn attend_floats(
     kernels: &Kernels,
     query: &[f32],
     keys: Run,
     values: Run,
     scores: &mut [f32],
-    quantized: &mut [i8],
     out: &mut [f32],
 ) {
     match keys {
-        Run::Q8(keys) => {
-            let quantized = &mut quantized[..keys.stride];
-            let scale = (kernels.quantize)(query, quantized);
-            (kernels.score_q8)(quantized, scale, &keys, scores);
-        }
         Run::F16(keys) => (kernels.score_f16)(query, keys, scores),
         Run::F32(keys) => (kernels.score_f32)(query, keys, scores),
+        Run::Q8(_) => return,
     }
     let total = (kernels.softmax)(scores);
     out.fill(0.0);
     match values {
-        Run::Q8(values) => (kernels.mix_q8)(scores, &values, out),
         Run::F16(values) => (kernels.mix_f16)(scores, values, out),
         Run::F32(values) => (kernels.mix_f32)(scores, values, out),
+        Run::Q8(_) => return,
     }
     let inverse = 1.0 / total;
     out.iter_mut().for_each(|out| *out *= inverse);
 }
 
-/// Applies the non-linearity to each element of `x` (T x F) and multiplies it with `gated`, if there is such.
-pub(crate) fn activate(
+/// Applies the non-linearity to each element of `x` (T x F).
+pub(crate) fn activate(compute: Compute, activation: Activation, tokens: usize, x: &mut [f32]) {
+    let Compute { kernels, team, .. } = compute;
+    share_tokens(team, ACTIVATION * x.len(), tokens, x, |_, x| (kernels.activate)(activation, x));
+}
+
+/// `up` *= the non-linearity of `gate`, both T x F.
+pub(crate) fn activate_gate(
     compute: Compute,
     activation: Activation,
     tokens: usize,
-    x: &mut [f32],
-    gated: Option<&mut [f32]>,
+    gate: &[f32],
+    up: &mut [f32],
 ) {
     let Compute { kernels, team, .. } = compute;
-    // The exponential function weighs more than other work on an element.
-    let products = 4 * x.len() * ELEMENT;
-    match gated {
-        Some(gated) => share_tokens(team, products, tokens, (x, gated), |_, (x, gated)| {
-            (kernels.activate)(activation, x);
-            (kernels.multiply)(x, gated);
-        }),
-        None => share_tokens(team, products, tokens, x, |_, x| (kernels.activate)(activation, x)),
-    }
+    let width = gate.len() / tokens;
+    share_tokens(team, ACTIVATION * gate.len(), tokens, up, |own, up| {
+        (kernels.gate)(activation, &gate[own.start * width..own.end * width], up);
+    });
 }

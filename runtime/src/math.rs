@@ -40,27 +40,38 @@ fn round(x: f32) -> (i32, f32) {
     ((sum.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32), sum - ROUNDER)
 }
 
-/// Sine and cosine of an angle in radians, for |x| < 2^50.
+/// Sine and cosine of an angle in radians, for |x| < 2^24.
 ///
-/// The error is at most 1.2e-7 (measured, see the test below). The angle is reduced to an eighth of a turn in
-/// double precision, which keeps every bit of a large position's angle; a token needs only one angle for each
-/// rotated pair, so software double precision does not weigh. The polynomials are those of Cephes' `sinf`
-/// and `cosf`.
+/// The error is at most 1.2e-7 (measured, see the test below). The angle is reduced to an eighth of a turn in integers:
+/// times 2/pi to 64 bits, which keeps every bit of a large position's angle without double precision, which small cores
+/// have to imitate. The polynomials are those of Cephes' `sinf` and `cosf`.
 pub(crate) fn sin_cos(x: f32) -> (f32, f32) {
-    const ROUNDER: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
-    let quarters = f64::from(x) * core::f64::consts::FRAC_2_PI;
-    let sum = quarters + ROUNDER;
-    let quadrant = sum.to_bits() & 3;
-    let y = (quarters - (sum - ROUNDER)) as f32 * core::f32::consts::FRAC_PI_2;
+    let magnitude = f32::from_bits(x.to_bits() & 0x7fff_ffff);
+    let (quadrant, y) =
+        if magnitude < core::f32::consts::FRAC_PI_4 { (0, magnitude) } else { reduce(magnitude) };
     let z = y * y;
     let sin = ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 1.666_665_5e-1) * z * y + y;
     let cos = ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2) * (z * z) - 0.5 * z + 1.0;
-    match quadrant {
+    let (sin, cos) = match quadrant {
         0 => (sin, cos),
         1 => (cos, -sin),
         2 => (-sin, -cos),
         _ => (-cos, sin),
-    }
+    };
+    (if x.is_sign_negative() { -sin } else { sin }, cos)
+}
+
+/// The nearest quarter of a turn, modulo four, and the angle from there, for pi/4 <= x < 2^24.
+fn reduce(x: f32) -> (u64, f32) {
+    // 2/pi = (HIGH + LOW / 2^32) / 2^32, less what follows.
+    const HIGH: u64 = 0xa2f9_836e;
+    const LOW: u64 = 0x4e44_1529;
+    const UNIT: f32 = core::f32::consts::FRAC_PI_2 / 4_294_967_296.0;
+    let mantissa = u64::from(x.to_bits() & 0x7f_ffff | 0x80_0000);
+    // x = mantissa / 2^shift.
+    let shift = 150_u32.saturating_sub(x.to_bits() >> 23);
+    let quarters = (mantissa * HIGH + ((mantissa * LOW) >> 32)) >> shift;
+    ((quarters + (1 << 31)) >> 32 & 3, quarters as i32 as f32 * UNIT)
 }
 
 /// The square root, correctly rounded.
@@ -128,7 +139,7 @@ mod tests {
     #[test]
     fn sine_and_cosine_err_by_at_most_the_stated_bound() {
         let mut worst = 0.0f64;
-        for x in floats(4999, |x| x.abs() < 1e6) {
+        for x in floats(4999, |x| x.abs() < 16_777_216.0) {
             let (sin, cos) = sin_cos(x);
             worst = worst.max((f64::from(sin) - libm::sin(x.into())).abs());
             worst = worst.max((f64::from(cos) - libm::cos(x.into())).abs());

@@ -7,6 +7,7 @@ use core::fmt;
 
 use sprat_format::{Config, ConfigError, KvType, Limits};
 
+use crate::kernels::{HEAD_UNIT, MIX_BLOCK, PAIR};
 use crate::tokenizer::scratch_words;
 
 /// Stack that running a model needs at most, besides what the application puts there. Measured on the emulated
@@ -51,16 +52,18 @@ pub(crate) struct Sizes {
     pub ffn: usize,
     /// T x dims/2, `f32`: cosines of the rotary angles, and as many sines.
     pub rotary: usize,
-    /// members x context, `f32`: attention scores of one head.
+    /// members x (heads at once x context, and multipliers for a q8 cache), `f32` or `i32`: attention scores.
     pub scores: usize,
     /// T x twice the widest padded row, `i8`: quantized input of a matrix; 0 without q8.
     pub quantized: usize,
     /// T x its groups, `f32` and again `i32`: their scales and sums.
     pub quantized_groups: usize,
-    /// members x head_dim rounded up, `i8`: a quantized query.
+    /// members x quantized queries, each twice as wide as a head in the cache, `i8`; 0 without a q8 cache.
     pub quantized_query: usize,
     /// Components of a head as the q8 cache stores it, rounded up to whole words.
     pub head_stride: usize,
+    /// Positions of the cache: the context, rounded up to a whole pair.
+    pub context: usize,
     /// layers x kv_heads x context: heads in the cache, for keys and again for values.
     pub cached_heads: usize,
 }
@@ -168,7 +171,8 @@ impl Plan {
     const fn compute(config: &Config, limits: &Limits, members: usize) -> Option<Self> {
         const F32: usize = size_of::<f32>();
         let tokens = limits.prefill_chunk as usize;
-        let context = limits.context as usize;
+        // Attention over a q8 cache takes positions two by two.
+        let context = limits.context.next_multiple_of(2) as usize;
         let head_dim = config.head_dim as usize;
         let widest =
             max(max(config.hidden_size as usize, config.query_size() as usize), config.ffn_size as usize);
@@ -176,11 +180,19 @@ impl Plan {
             0 => (0, 0),
             group => (widest.next_multiple_of(group), widest.div_ceil(group)),
         };
-        let head_stride = head_dim.next_multiple_of(4);
+        let head_stride = head_dim.next_multiple_of(HEAD_UNIT);
         let Some(cached_heads) = product(config.layers as usize, config.kv_heads as usize, context) else {
             return None;
         };
-        let Some(scores) = context.checked_mul(members) else { return None };
+        let is_q8 = matches!(limits.kv, KvType::Q8);
+        let at_once = if is_q8 && config.heads > config.kv_heads { PAIR } else { 1 };
+        let multipliers = match is_q8 {
+            true if context < MIX_BLOCK => context,
+            true => MIX_BLOCK,
+            false => 0,
+        };
+        let Some(scores) = product(context, at_once, members) else { return None };
+        let Some(scores) = scores.checked_add(multipliers * members) else { return None };
         // A chunk has at most 256 tokens and a row at most 2^18 values: these products fit 32 bits.
         let sizes = Sizes {
             hidden: tokens * config.hidden_size as usize,
@@ -191,8 +203,9 @@ impl Plan {
             scores,
             quantized: tokens * 2 * padded,
             quantized_groups: tokens * groups,
-            quantized_query: head_stride * members,
+            quantized_query: if is_q8 { head_stride * 2 * at_once * members } else { 0 },
             head_stride,
+            context,
             cached_heads,
         };
         let activations = Bytes::ZERO
@@ -227,7 +240,7 @@ impl Plan {
             }
         };
         let logits = Bytes::ZERO.and(Some(config.vocab_size as usize), F32);
-        let prompt = Bytes::ZERO.and(Some(context), size_of::<u32>());
+        let prompt = Bytes::ZERO.and(Some(limits.context as usize), size_of::<u32>());
         let tokenizer = Bytes::ZERO.and(Some(scratch_words(limits.prompt_bytes as usize)), size_of::<u32>());
         let (Some(kv_bytes), Some(logits_bytes), Some(tokens_bytes)) = (cache.0, logits.0, prompt.0) else {
             return None;

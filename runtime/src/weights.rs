@@ -5,7 +5,7 @@
 
 use bytemuck::Pod;
 use half::f16;
-use sprat_format::{Element, PackedFile, Role, Tensor};
+use sprat_format::{Element, PackedFile, Role, Tensor, WORD};
 
 use crate::kernels::Q8;
 
@@ -73,11 +73,17 @@ impl<'m> Matrix<'m> {
                 out.iter_mut().zip(row).for_each(|(out, value)| *out = value.to_f32());
             }
             Self::Q8 { matrix: Q8 { values, scales, rows, group, stride, layout }, .. } if row < rows => {
-                let bias = layout.bias();
-                for (col, out) in out.iter_mut().enumerate() {
-                    let value = values[layout.value_at(stride, row, col)] ^ bias[col % bias.len()] as i8;
-                    let scale = scales[layout.scale_at(stride / group, row, col / group)];
-                    *out = f32::from(value) * scale.to_f32();
+                let bias = layout.bias().map(|bias| bias as i8);
+                for (number, out) in out.chunks_mut(group).enumerate() {
+                    let scale = scales[layout.scale_at(stride / group, row, number)].to_f32();
+                    for (word, out) in out.chunks_mut(WORD).enumerate() {
+                        // In every layout the columns of a word lie together.
+                        let at = layout.value_at(stride, row, number * group + word * WORD);
+                        let values = values[at..at + WORD].iter().zip(bias.iter().cycle());
+                        for (out, (value, bias)) in out.iter_mut().zip(values) {
+                            *out = f32::from(value ^ bias) * scale;
+                        }
+                    }
                 }
             }
             Self::Q8 { .. } => {}

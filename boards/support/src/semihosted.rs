@@ -209,7 +209,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     // No read-modify-write, which the smallest cores lack; handlers do not interrupt each other here.
     if !PANICKED.load(Ordering::Relaxed) {
         PANICKED.store(true, Ordering::Relaxed);
-        error!("{}", Display2Format(info));
+        // Where it was is enough to find it. The message would keep all of `core::fmt` in flash.
+        if let Some(location) = info.location() {
+            error!("panic at {=str}:{=u32}", location.file(), location.line());
+        }
     }
     exit(Exit::Panic)
 }

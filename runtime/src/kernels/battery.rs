@@ -4,9 +4,9 @@
 //! board: feature `battery`.
 
 use half::f16;
-use sprat_format::{Activation, Layout, WORD};
+use sprat_format::{Activation, Layout};
 
-use super::{Kernels, MIX_BLOCK, Prepared, Q8, Q8Heads, portable};
+use super::{Attention, AttentionWork, HEAD_UNIT, Kernels, MIX_BLOCK, PAIR, Prepared, Q8, Q8Heads, portable};
 use crate::arena::Carver;
 use crate::team::Tile;
 
@@ -217,20 +217,23 @@ fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize
         compare("softmax's sum", case, &sums[..1], &sums[1..])?;
         let scale = random.float();
         for (kernels, out) in [(kernels, &mut *found), (&portable::KERNELS, &mut *expected)] {
-            out.copy_from_slice(b);
+            (kernels.normalize)(b, a[0], scale, a, out);
             (kernels.add)(a, out);
-            (kernels.normalize)(scale, a, out);
-            (kernels.multiply)(b, out);
         }
-        compare("add, normalize, multiply", case, found, expected)?;
+        compare("add, normalize", case, found, expected)?;
         for activation in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu] {
             for (kernels, out) in [(kernels, &mut *found), (&portable::KERNELS, &mut *expected)] {
                 out.copy_from_slice(b);
                 (kernels.activate)(activation, out);
             }
             compare("activate", case, found, expected)?;
+            for (kernels, out) in [(kernels, &mut *found), (&portable::KERNELS, &mut *expected)] {
+                out.copy_from_slice(a);
+                (kernels.gate)(activation, b, out);
+            }
+            compare("gate", case, found, expected)?;
         }
-        cases += 8;
+        cases += 12;
     }
     Ok(cases)
 }
@@ -241,36 +244,49 @@ const HEAD_DIMS: [usize; 14] = [1, 2, 4, 5, 8, 12, 15, 16, 17, 24, 31, 32, 40, 6
 fn q8_attention(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize, Mismatch> {
     let mut cases = 0;
     for head_dim in HEAD_DIMS {
-        let stride = head_dim.next_multiple_of(WORD);
+        let stride = head_dim.next_multiple_of(HEAD_UNIT);
         for positions in (1..20).chain([31, 32, 33, 100, MIX_BLOCK, MOST_POSITIONS]) {
-            if positions * stride > BATTERY_BYTES / 3 {
-                continue;
+            for heads in 1..=PAIR {
+                // Scores are near each other, far from each other, or beyond what an integer holds.
+                let sharpness = [1e-3, 0.1, 1e9][random.next() as usize % 3];
+                let padded = positions.next_multiple_of(2);
+                let scores = PAIR * padded;
+                if 2 * padded * (stride + 2) + 2 * 4 * scores > BATTERY_BYTES - 8192 {
+                    continue;
+                }
+                let mut carver = Carver::new(work);
+                let [keys, values]: [&mut [i8]; 2] = core::array::from_fn(|_| carver.take(padded * stride));
+                let [key_scales, value_scales]: [&mut [f16]; 2] =
+                    core::array::from_fn(|_| carver.take(positions));
+                let query: &mut [f32] = carver.take(heads * head_dim);
+                let mut space = AttentionWork {
+                    scores: carver.take(scores),
+                    multipliers: carver.take(padded.min(MIX_BLOCK)),
+                    query: carver.take(2 * PAIR * stride),
+                };
+                let [found, expected]: [&mut [f32]; 2] =
+                    core::array::from_fn(|_| carver.take(heads * head_dim));
+                let extreme = random.next().is_multiple_of(2);
+                for head in keys.chunks_exact_mut(stride).chain(values.chunks_exact_mut(stride)) {
+                    let (used, padding) = head.split_at_mut(head_dim);
+                    used.iter_mut().for_each(|v| *v = random.byte(extreme));
+                    padding.fill(0);
+                }
+                key_scales.iter_mut().chain(value_scales.iter_mut()).for_each(|s| *s = random.scale());
+                query.iter_mut().for_each(|x| *x = random.float());
+                let attention = Attention {
+                    query,
+                    head_dim,
+                    scale: sharpness * 65536.0,
+                    keys: Q8Heads { values: keys, scales: key_scales, stride },
+                    values: Q8Heads { values, scales: value_scales, stride },
+                };
+                found.fill(9.0);
+                (kernels.attend_q8)(&attention, &mut space, found);
+                (portable::KERNELS.attend_q8)(&attention, &mut space, expected);
+                compare("attend_q8", [head_dim, positions, heads, 0], found, expected)?;
+                cases += 1;
             }
-            let mut carver = Carver::new(work);
-            let values: &mut [i8] = carver.take(positions * stride);
-            let scales: &mut [f16] = carver.take(positions);
-            let query: &mut [i8] = carver.take(stride);
-            let [found, expected]: [&mut [f32]; 2] = [carver.take(positions), carver.take(positions)];
-            let [out, expected_out]: [&mut [f32]; 2] = [carver.take(head_dim), carver.take(head_dim)];
-            let extreme = random.next().is_multiple_of(2);
-            values.iter_mut().chain(query.iter_mut()).for_each(|v| *v = random.byte(extreme));
-            scales.iter_mut().for_each(|scale| *scale = random.scale());
-            let heads = Q8Heads { values, scales, stride };
-            let query_scale = random.float().abs();
-            let case = [head_dim, positions, 0, 0];
-            (kernels.score_q8)(query, query_scale, &heads, found);
-            (portable::KERNELS.score_q8)(query, query_scale, &heads, expected);
-            compare("score_q8", case, found, expected)?;
-            for i in 0..positions {
-                found[i] = if extreme { 1.0 } else { (random.next() % 1000) as f32 / 999.0 };
-                expected[i] = found[i];
-            }
-            out.fill(0.25);
-            expected_out.fill(0.25);
-            (kernels.mix_q8)(found, &heads, out);
-            (portable::KERNELS.mix_q8)(expected, &heads, expected_out);
-            compare("mix_q8", case, out, expected_out)?;
-            cases += 2;
         }
     }
     Ok(cases)

@@ -24,54 +24,20 @@ use crate::team::Tile;
 
 mod attention;
 mod half_floats;
+mod quantize;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "dsp",
-    prepare,
+    quantize: quantize::quantize,
+    prepare: quantize::prepare,
     matmul_q8,
     matmul_f16: half_floats::matmul_f16,
-    score_q8: attention::score_q8,
-    mix_q8: attention::mix_q8,
+    attend_q8: attention::attend_q8,
     ..portable::KERNELS
 };
 
 /// Words that one unrolled run of instructions takes from each of the four rows.
 const RUN_WORDS: usize = 8;
-
-/// For the biased layout, each word of inputs becomes the two words of the second factors, in place from the end
-/// of the group's bytes; for the others, the portable form.
-fn prepare(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared) {
-    if layout != Layout::InterleavedBiased {
-        return portable::prepare(x, cols, group, layout, input);
-    }
-    let stride = cols.next_multiple_of(group);
-    let groups = stride / group;
-    let scales = input.scales.chunks_exact_mut(groups).zip(input.sums.chunks_exact_mut(groups));
-    for ((x, values), (scales, sums)) in
-        x.chunks_exact(cols).zip(input.values.chunks_exact_mut(2 * stride)).zip(scales)
-    {
-        let parts = x.chunks(group).zip(values.chunks_exact_mut(2 * group));
-        for ((x, values), (scale, sum)) in parts.zip(scales.iter_mut().zip(sums)) {
-            *scale = portable::quantize_group(x, &mut values[..group]);
-            *sum = spread(values);
-        }
-    }
-}
-
-/// Turns a group's bytes, in the first half of `values`, into the factors, and returns what the bias adds.
-fn spread(values: &mut [i8]) -> i32 {
-    let mut even = 0;
-    for word in (0..values.len() / (2 * WORD)).rev() {
-        let x: [i32; WORD] = core::array::from_fn(|i| values[word * WORD + i].into());
-        even += x[0] + x[2];
-        let factors = [x[1], x[3], 256 * x[0] - x[1], 256 * x[2] - x[3]];
-        for (place, factor) in values[word * 2 * WORD..][..2 * WORD].chunks_exact_mut(2).zip(factors) {
-            let [low, high] = (factor as i16).to_le_bytes();
-            (place[0], place[1]) = (low as i8, high as i8);
-        }
-    }
-    128 * even
-}
 
 fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     if matrix.layout != Layout::InterleavedBiased {
@@ -81,6 +47,9 @@ fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     let groups = stride / group;
     let tokens = input.scales.len() / groups;
     let rows = matrix.rows;
+    if tokens == 1 && rows.is_multiple_of(BLOCK_ROWS) {
+        return blocks(matrix, input.values, input.scales, input.sums, out.token(0));
+    }
     for first_row in (0..rows).step_by(RUN_ROWS) {
         let run = matrix.part(first_row..rows.min(first_row + RUN_ROWS));
         for token in 0..tokens {
@@ -91,7 +60,7 @@ fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
             // The last block may have rows of padding, whose outputs have no place in `out`.
             let (whole, rest) = out.split_at_mut(run.rows / BLOCK_ROWS * BLOCK_ROWS);
             if !whole.is_empty() {
-                blocks(&run.part(0..whole.len()), values, scales, sums, whole);
+                blocks(&run, values, scales, sums, whole);
             }
             if !rest.is_empty() {
                 let mut rows = [0.0; BLOCK_ROWS];
@@ -105,7 +74,8 @@ fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
 /// Rows whose weights go through the cache, where there is one, for all tokens before the next ones follow.
 const RUN_ROWS: usize = 32;
 
-/// The products of whole blocks with one token's inputs: `out` has four places for each block.
+/// The products of whole blocks with one token's inputs: `out` has four places for each block, of which the matrix
+/// may have more.
 fn blocks(matrix: &Q8, values: &[i8], scales: &[f32], sums: &[i32], out: &mut [f32]) {
     let Q8 { group, stride, .. } = *matrix;
     let groups = scales.len();
@@ -211,7 +181,8 @@ macro_rules! first_word {
 /// | --- | --- |
 /// | s0 to s11 | a group's sums and scales |
 /// | s12 to s15 | the block's outputs |
-/// | s16 to s19 | scales of the weights, scales and sums of the inputs, groups left |
+/// | s16, s17 | scales of the weights and of the inputs |
+/// | s18, s19 | sums of the inputs, groups left |
 /// | s20, s21 | outputs, blocks left |
 /// | s22 to s25 | inputs, their scales, their sums, groups: where a block starts |
 /// | s26 | 0 |
@@ -252,10 +223,16 @@ macro_rules! groups {
                     "vmov.f32 s15, s26",
                     "2:",
                     concat!(first_word!(), $($word)*),
+                    // the flags of the countdown stay until the end of the group
+                    "vmov r8, r9, s18, s19",
+                    "vmov r4, r5, s16, s17",
+                    "ldr {even}, [r8], #4",
+                    "vldmia r4!, {{s4, s5}}",
+                    "vldmia r5!, {{s6}}",
+                    "subs r9, #1",
+                    "vmov s16, s17, r4, r5",
+                    "vmov s18, s19, r8, r9",
                     // sums: shift out the factor of 256, take off the bias, to float in s0..s3
-                    "vmov {odd}, s18",
-                    "ldr {even}, [{odd}], #4",
-                    "vmov s18, {odd}",
                     "rsb {d0}, {even}, {d0}, asr #8",
                     "rsb {d1}, {even}, {d1}, asr #8",
                     "rsb {d2}, {even}, {d2}, asr #8",
@@ -263,12 +240,6 @@ macro_rules! groups {
                     "vmov s0, s1, {d0}, {d1}",
                     "vmov s2, s3, {d2}, {d3}",
                     // scales of the four rows to s8..s11, times the inputs' scale
-                    "vmov {odd}, s16",
-                    "vmov {even}, s17",
-                    "vldmia {odd}!, {{s4, s5}}",
-                    "vldmia {even}!, {{s6}}",
-                    "vmov s16, {odd}",
-                    "vmov s17, {even}",
                     "vcvtb.f32.f16 s8, s4",
                     "vcvtt.f32.f16 s9, s4",
                     "vcvtb.f32.f16 s10, s5",
@@ -285,16 +256,11 @@ macro_rules! groups {
                     "vmla.f32 s13, s1, s9",
                     "vmla.f32 s14, s2, s10",
                     "vmla.f32 s15, s3, s11",
-                    "vmov {odd}, s19",
-                    "subs {odd}, #1",
-                    "vmov s19, {odd}",
                     "bne 2b",
-                    "vmov {odd}, s20",
-                    "vmov {even}, s21",
+                    "vmov {odd}, {even}, s20, s21",
                     "vstmia {odd}!, {{s12-s15}}",
                     "subs {even}, #1",
-                    "vmov s20, {odd}",
-                    "vmov s21, {even}",
+                    "vmov s20, s21, {odd}, {even}",
                     "bne 3b",
                     d0 = inout(reg) weight_scales.as_ptr() => _,
                     d1 = inout(reg) scales.as_ptr() => _,

@@ -10,28 +10,55 @@ use crate::math;
 /// `sum` += `x`.
 #[inline(always)]
 pub(super) fn add(x: &[f32], sum: &mut [f32]) {
-    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+    // Four at a time, since compilers do not unroll loops for small cores.
+    let ((sums, sum_rest), (xs, x_rest)) = (sum.as_chunks_mut::<4>(), x.as_chunks::<4>());
+    for (sum, x) in sums.iter_mut().zip(xs) {
+        (0..4).for_each(|lane| sum[lane] += x[lane]);
+    }
+    sum_rest.iter_mut().zip(x_rest).for_each(|(sum, x)| *sum += x);
 }
 
-/// `product` *= `x`.
+/// `out` = (`x` - `mean`) * `scale` * `weight`, rounded after each step.
 #[inline(always)]
-pub(super) fn multiply(x: &[f32], product: &mut [f32]) {
-    product.iter_mut().zip(x).for_each(|(product, x)| *product *= x);
+pub(super) fn normalize(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]) {
+    let elements = out.iter_mut().zip(x.iter().zip(weight));
+    elements.for_each(|(out, (x, weight))| *out = (x - mean) * scale * weight);
 }
 
-/// `x` = `x` * `scale` * `weight`, rounded after each product.
-#[inline(always)]
-pub(super) fn normalize(scale: f32, weight: &[f32], x: &mut [f32]) {
-    x.iter_mut().zip(weight).for_each(|(x, weight)| *x = *x * scale * weight);
+/// The body with the function of each non-linearity, so that each has a loop of its own.
+macro_rules! for_activation {
+    ($activation:expr, $function:ident => $body:expr) => {
+        match $activation {
+            Activation::Silu => {
+                let $function = math::silu;
+                $body
+            }
+            Activation::GeluTanh => {
+                let $function = math::gelu_tanh;
+                $body
+            }
+            Activation::GeluErf => {
+                let $function = math::gelu_erf;
+                $body
+            }
+            Activation::Relu => {
+                let $function = |x| if x > 0.0 { x } else { 0.0 };
+                $body
+            }
+        }
+    };
 }
 
 /// Applies the non-linearity to each element.
 #[inline(always)]
 pub(super) fn activate(activation: Activation, x: &mut [f32]) {
-    match activation {
-        Activation::Silu => x.iter_mut().for_each(|x| *x = math::silu(*x)),
-        Activation::GeluTanh => x.iter_mut().for_each(|x| *x = math::gelu_tanh(*x)),
-        Activation::GeluErf => x.iter_mut().for_each(|x| *x = math::gelu_erf(*x)),
-        Activation::Relu => x.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
-    }
+    for_activation!(activation, function => x.iter_mut().for_each(|x| *x = function(*x)));
+}
+
+/// `up` *= the non-linearity of `gate`.
+#[inline(always)]
+pub(super) fn gate(activation: Activation, gate: &[f32], up: &mut [f32]) {
+    for_activation!(activation, function => {
+        up.iter_mut().zip(gate).for_each(|(up, gate)| *up *= function(*gate));
+    });
 }

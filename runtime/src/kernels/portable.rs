@@ -7,10 +7,14 @@ use half::f16;
 
 use sprat_format::{BLOCK_ROWS, Layout, WORD};
 
-pub(super) use super::elementwise::{activate, add, multiply, normalize};
-use super::{Kernels, MIX_BLOCK, Prepared, Q8, Q8Heads};
+pub(super) use super::elementwise::{activate, add, gate, normalize};
+use super::{Kernels, Prepared, Q8};
 use crate::math;
 use crate::team::Tile;
+
+pub(super) mod attention;
+
+pub(super) use attention::attend_q8;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
@@ -19,17 +23,16 @@ pub(super) static KERNELS: Kernels = Kernels {
     matmul_q8,
     matmul_f16,
     matmul_f32,
-    score_q8,
+    attend_q8,
     score_f16,
     score_f32,
     softmax,
-    mix_q8,
     mix_f16,
     mix_f32,
     dot,
     sum,
     add,
-    multiply,
+    gate,
     normalize,
     activate,
 };
@@ -67,24 +70,31 @@ pub(super) fn prepare(x: &[f32], cols: usize, group: usize, _: Layout, input: &m
 /// Quantizes one group, with zeros behind `x` up to the length of `q`, and returns its scale.
 #[inline(always)]
 pub(super) fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
-    // Magnitudes are ordered as their bits are, and integers can be compared in any order.
-    let amplitude = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
-    if amplitude < LEAST_AMPLITUDE {
-        q.fill(0);
-        return 0.0;
-    }
-    let inverse = Q_MAX / amplitude;
+    let (inverse, scale) = inverse_and_scale(amplitude(x));
     let (used, padding) = q.split_at_mut(x.len());
     for (q, x) in used.iter_mut().zip(x) {
         *q = round_to_i8(x * inverse);
     }
     padding.fill(0);
-    amplitude / Q_MAX
+    scale
+}
+
+/// The largest magnitude.
+#[inline(always)]
+pub(super) fn amplitude(x: &[f32]) -> f32 {
+    // Magnitudes are ordered as their bits are, and integers can be compared in any order.
+    f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0))
+}
+
+/// What a group of this amplitude is multiplied with to become bytes, and what one of these stands for.
+#[inline(always)]
+pub(super) fn inverse_and_scale(amplitude: f32) -> (f32, f32) {
+    if amplitude < LEAST_AMPLITUDE { (0.0, 0.0) } else { (Q_MAX / amplitude, amplitude / Q_MAX) }
 }
 
 /// To the nearest integer, ties to even, for |x| < 2^22.
 #[inline(always)]
-fn round_to_i8(x: f32) -> i8 {
+pub(super) fn round_to_i8(x: f32) -> i8 {
     (x + ROUNDER).to_bits() as i8
 }
 
@@ -237,13 +247,6 @@ pub(super) fn add_lanes([l0, l1, l2, l3, l4, l5, l6, l7]: [f32; LANES]) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
-    for ((out, key), scale) in out.iter_mut().zip(keys.values.chunks_exact(keys.stride)).zip(keys.scales) {
-        *out = dot_i8(key, query) as f32 * (to_f32(*scale) * query_scale);
-    }
-}
-
-#[inline(always)]
 pub(super) fn score_f16(query: &[f32], keys: &[f16], out: &mut [f32]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len())) {
         *out = dot_f16(key, query);
@@ -265,54 +268,6 @@ pub(super) fn softmax(scores: &mut [f32]) -> f32 {
     let most = f32::from_bits(key(most as u32) as u32);
     scores.iter_mut().for_each(|score| *score = math::exp(*score - most));
     sum(scores)
-}
-
-#[inline(always)]
-pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
-    let stride = values.stride;
-    let runs = values.values.chunks(MIX_BLOCK * stride).zip(values.scales.chunks(MIX_BLOCK));
-    for (weights, (values, scales)) in weights.chunks_mut(MIX_BLOCK).zip(runs) {
-        let unit = mix_weights(weights, scales);
-        for (part, out) in out.chunks_mut(LANES).enumerate() {
-            let mut sums = [0i32; LANES];
-            for (weight, value) in weights.iter().zip(values.chunks_exact(stride)) {
-                let weight = mixed(*weight);
-                for (sum, v) in sums.iter_mut().zip(&value[part * LANES..]) {
-                    *sum += weight * i32::from(*v);
-                }
-            }
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum as f32 * unit);
-        }
-    }
-}
-
-/// Multiplies a run's weights by their positions' scales and rounds them to integers of 0..=32767 of the largest,
-/// which are left in the low halves of the weights' bits. Returns what one of these stands for.
-#[inline(always)]
-pub(super) fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
-    let mut largest = 0;
-    for (weight, scale) in weights.iter_mut().zip(scales) {
-        *weight *= to_f32(*scale);
-        // Floats that are not negative are ordered as their bits are.
-        largest = largest.max(weight.to_bits());
-    }
-    let (inverse, unit) = mix_unit(f32::from_bits(largest));
-    weights.iter_mut().for_each(|weight| *weight = *weight * inverse + ROUNDER);
-    unit
-}
-
-/// What a run's weights are multiplied with to become integers, and what one of these stands for.
-#[inline(always)]
-pub(super) fn mix_unit(largest: f32) -> (f32, f32) {
-    const MOST: f32 = 32767.0;
-    let inverse = if largest < LEAST_AMPLITUDE { 0.0 } else { MOST / largest };
-    (inverse, largest / MOST)
-}
-
-/// The integer that [`mix_weights`] left.
-#[inline(always)]
-pub(super) fn mixed(weight: f32) -> i32 {
-    (weight.to_bits() & 0x7fff) as i32
 }
 
 #[inline(always)]
@@ -378,38 +333,6 @@ mod tests {
         assert_eq!(quantize_group(&[0.0; 8], &mut q), 0.0);
         assert_eq!(q, [0; 8]);
         assert_eq!(quantize_group(&[1e-38; 5], &mut q), 0.0);
-    }
-
-    #[test]
-    fn mixing_in_integers_comes_close_to_mixing_in_floats() {
-        for positions in [1, 3, 511, 512, 513, 1500] {
-            let stride = 8;
-            let values: Vec<i8> = (0..positions * stride)
-                .map(|i| ((i * 37 + i / 7) % 255) as u8 as i8)
-                .map(|v| v.max(-127))
-                .collect();
-            let scales: Vec<f16> =
-                (0..positions).map(|i| f16::from_f32(0.01 + (i % 13) as f32 * 0.001)).collect();
-            let mut weights: Vec<f32> = (0..positions).map(|i| math::exp(-((i % 29) as f32) * 0.3)).collect();
-            let mut expected = [0.0f64; 7];
-            for (i, weight) in weights.iter().enumerate() {
-                for (c, expected) in expected.iter_mut().enumerate() {
-                    *expected += f64::from(*weight) * scales[i].to_f64() * f64::from(values[i * stride + c]);
-                }
-            }
-            let norm: f64 = weights.iter().map(|w| f64::from(*w) * 127.0 * 0.02).sum();
-            let mut out = [0.0; 7];
-            mix_q8(&mut weights, &Q8Heads { values: &values, scales: &scales, stride }, &mut out);
-            for (out, expected) in out.iter().zip(expected) {
-                assert!((f64::from(*out) - expected).abs() < norm * 1e-4, "{positions}: {out} {expected}");
-            }
-        }
-        // The largest possible sum of a block does not overflow.
-        let (mut weights, values, scales) =
-            ([1.0; MIX_BLOCK], [-127i8; MIX_BLOCK * 4], [f16::ONE; MIX_BLOCK]);
-        let mut out = [0.0; 4];
-        mix_q8(&mut weights, &Q8Heads { values: &values, scales: &scales, stride: 4 }, &mut out);
-        assert_eq!(out, [-127.0 * MIX_BLOCK as f32; 4]);
     }
 
     proptest! {

@@ -4,9 +4,9 @@
 //! `battery`.
 
 use half::f16;
-use sprat_format::{Layout, WORD};
+use sprat_format::Layout;
 
-use super::{Kernels, Prepared, Q8, Q8Heads};
+use super::{Attention, AttentionWork, HEAD_UNIT, Kernels, MIX_BLOCK, Prepared, Q8, Q8Heads};
 use crate::arena::Carver;
 use crate::team::Tile;
 
@@ -44,24 +44,19 @@ pub enum Workload {
         /// Arrangement of the matrix.
         layout: Layout,
     },
-    /// Scores of one query against the keys of a q8 cache.
-    ScoreQ8 {
+    /// Attention over a q8 cache, of heads that share keys and values.
+    AttendQ8 {
         /// Positions in the cache.
         positions: usize,
         /// Components of a head.
         head_dim: usize,
+        /// One head, or two.
+        heads: usize,
     },
     /// Softmax of some scores.
     Softmax {
         /// Scores.
         positions: usize,
-    },
-    /// The weighted sum of the values of a q8 cache.
-    MixQ8 {
-        /// Positions in the cache.
-        positions: usize,
-        /// Components of a head.
-        head_dim: usize,
     },
 }
 
@@ -83,11 +78,11 @@ impl Workload {
             Self::MatmulQ8 { rows: 128, cols: 512, group: 64, tokens: 1, layout },
             Self::MatmulF16 { rows: 64, cols: 256, tokens: 1 },
             Self::Prepare { cols: 256, group: 64, layout },
-            Self::ScoreQ8 { positions: 128, head_dim: 8 },
-            Self::ScoreQ8 { positions: 128, head_dim: 32 },
+            Self::AttendQ8 { positions: 128, head_dim: 8, heads: 2 },
+            Self::AttendQ8 { positions: 128, head_dim: 32, heads: 1 },
+            Self::AttendQ8 { positions: 128, head_dim: 32, heads: 2 },
+            Self::AttendQ8 { positions: 128, head_dim: 64, heads: 2 },
             Self::Softmax { positions: 128 },
-            Self::MixQ8 { positions: 128, head_dim: 8 },
-            Self::MixQ8 { positions: 128, head_dim: 32 },
         ]
     }
 
@@ -97,9 +92,8 @@ impl Workload {
             Self::MatmulQ8 { .. } => "matmul_q8",
             Self::MatmulF16 { .. } => "matmul_f16",
             Self::Prepare { .. } => "prepare",
-            Self::ScoreQ8 { .. } => "score_q8",
+            Self::AttendQ8 { .. } => "attend_q8",
             Self::Softmax { .. } => "softmax",
-            Self::MixQ8 { .. } => "mix_q8",
         }
     }
 
@@ -110,9 +104,7 @@ impl Workload {
                 rows * cols * tokens
             }
             Self::Prepare { cols, .. } => cols,
-            Self::ScoreQ8 { positions, head_dim } | Self::MixQ8 { positions, head_dim } => {
-                positions * head_dim
-            }
+            Self::AttendQ8 { positions, head_dim, heads } => 2 * positions * head_dim * heads,
             Self::Softmax { positions } => positions,
         }
     }
@@ -170,22 +162,23 @@ impl Workload {
                 };
                 count(&mut || (kernels.prepare)(x, cols, group, layout, &mut input))
             }
-            Self::ScoreQ8 { positions, head_dim } | Self::MixQ8 { positions, head_dim } => {
-                let stride = head_dim.next_multiple_of(WORD);
+            Self::AttendQ8 { positions, head_dim, heads } => {
+                let stride = head_dim.next_multiple_of(HEAD_UNIT);
                 let values: &mut [i8] = carver.take(positions * stride);
                 fill(values);
                 let scales: &mut [f16] = carver.take(positions);
                 scales.fill(f16::from_bits(0x2345));
-                let query: &mut [i8] = carver.take(stride);
-                fill(query);
-                let scores: &mut [f32] = carver.take(positions);
-                scores.iter_mut().enumerate().for_each(|(i, score)| *score = (i % 17) as f32 / 16.0);
-                let out: &mut [f32] = carver.take(head_dim);
-                let heads = Q8Heads { values, scales, stride };
-                match self {
-                    Self::ScoreQ8 { .. } => count(&mut || (kernels.score_q8)(query, 0.01, &heads, scores)),
-                    _ => count(&mut || (kernels.mix_q8)(scores, &heads, out)),
-                }
+                let query: &mut [f32] = carver.take(heads * head_dim);
+                query.iter_mut().enumerate().for_each(|(i, q)| *q = (i % 17) as f32 / 16.0);
+                let mut space = AttentionWork {
+                    scores: carver.take(heads * positions),
+                    multipliers: carver.take(positions.min(MIX_BLOCK)),
+                    query: carver.take(2 * heads * stride),
+                };
+                let out: &mut [f32] = carver.take(heads * head_dim);
+                let head = Q8Heads { values, scales, stride };
+                let attention = Attention { query, head_dim, scale: 1e4, keys: head, values: head };
+                count(&mut || (kernels.attend_q8)(&attention, &mut space, out))
             }
             Self::Softmax { positions } => {
                 let scores: &mut [f32] = carver.take(positions);

@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 use half::f16;
 use sprat_format::{Activation, BLOCK_ROWS, Layout};
 
-use super::{Kernels, Prepared, Q8, Q8Heads, portable};
+use super::{Attention, AttentionWork, Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
 
 mod floats;
@@ -50,18 +50,17 @@ macro_rules! table {
             compiled_for!($features,
                 quantize_group(x: &[f32], q: &mut [i8]) -> f32;
                 matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile);
-                score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]);
+                attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]);
                 score_f16(query: &[f32], keys: &[f16], out: &mut [f32]);
                 score_f32(query: &[f32], keys: &[f32], out: &mut [f32]);
                 softmax(scores: &mut [f32]) -> f32;
-                mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]);
                 mix_f16(weights: &[f32], values: &[f16], out: &mut [f32]);
                 mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]);
                 dot(a: &[f32], b: &[f32]) -> f32;
                 sum(a: &[f32]) -> f32;
                 add(x: &[f32], sum: &mut [f32]);
-                multiply(x: &[f32], product: &mut [f32]);
-                normalize(scale: f32, weight: &[f32], x: &mut [f32]);
+                gate(activation: Activation, gate: &[f32], up: &mut [f32]);
+                normalize(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]);
                 activate(activation: Activation, x: &mut [f32]);
             );
 
@@ -103,17 +102,16 @@ macro_rules! table {
                 matmul_q8: matmul_q8_best,
                 matmul_f16,
                 matmul_f32,
-                score_q8,
+                attend_q8,
                 score_f16,
                 score_f32,
                 softmax,
-                mix_q8,
                 mix_f16,
                 mix_f32,
                 dot,
                 sum,
                 add,
-                multiply,
+                gate,
                 normalize,
                 activate,
             };

@@ -1,158 +1,650 @@
-//! Attention over the q8 cache: `SMLAD` for scores, `SMLABB` and `SMLATB` for values.
+//! Attention over the q8 cache on DSP cores.
+//!
+//! Two heads that share keys and values share their loading and unpacking too: `SXTB16` makes two halfwords of a
+//! word's bytes, `SMLAD` multiplies two pairs. Values are summed over positions, so words of two positions are first
+//! packed into pairs of one component. The loops take every core register, which inline assembly cannot give: they
+//! are functions of nothing but assembly, for which the assembler has to be told of the floating-point unit.
 
-use core::arch::asm;
+use core::arch::naked_asm;
 
 use half::f16;
 use sprat_format::WORD;
 
-use crate::kernels::portable;
-use crate::kernels::{MIX_BLOCK, Q8Heads};
+use super::quantize::quantize_pairs;
+use crate::kernels::portable::attention::{FARTHEST, POWER, inverse_and_unit, top};
+use crate::kernels::portable::{self, attention::ONE};
+use crate::kernels::{Attention, AttentionWork, HEAD_UNIT, MIX_BLOCK, PAIR, Q8Heads};
 
-/// Words of a query that are unpacked at once; a longer query goes in several passes.
-const QUERY_WORDS: usize = 16;
+/// From here up, the least score is farther than [`FARTHEST`].
+const LEAST_TOP: i32 = i32::MIN + FARTHEST as i32;
 
-pub(super) fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
-    let words = keys.stride / WORD;
-    if words > QUERY_WORDS || out.is_empty() {
-        return portable::score_q8(query, query_scale, keys, out);
+pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
+    let Attention { head_dim, scale, keys, values, .. } = *attention;
+    let heads = attention.query.len() / head_dim;
+    let positions = keys.scales.len();
+    let padded = positions.next_multiple_of(2);
+    let Ok(query) = bytemuck::try_cast_slice_mut(work.query) else {
+        return portable::attend_q8(attention, work, out);
+    };
+    if positions == 0 || heads > PAIR || !keys.stride.is_multiple_of(HEAD_UNIT) {
+        return portable::attend_q8(attention, work, out);
     }
-    // A word of four components as the two pairs that SXTB16 makes of a word of the cache.
-    let mut pairs = [0u32; 2 * QUERY_WORDS];
-    for (pair, q) in pairs.chunks_exact_mut(2).zip(query.as_chunks::<WORD>().0) {
-        let halves =
-            |low: i8, high: i8| u32::from(i16::from(low) as u16) | u32::from(i16::from(high) as u16) << 16;
-        pair.copy_from_slice(&[halves(q[0], q[2]), halves(q[1], q[3])]);
+    let query = &mut query[..heads * keys.stride / 2];
+    // Positions are weighed and mixed in pairs: one that is not there is so far from the others that it has no weight.
+    let scores = &mut work.scores[..heads * padded];
+    scores[heads * positions..].fill(i32::MIN);
+    let mut factors = [0.0; PAIR];
+    for (head, (x, factor)) in attention.query.chunks_exact(head_dim).zip(&mut factors).enumerate() {
+        *factor = quantize_pairs(x, &mut query[2 * head..], 2 * heads) * scale;
     }
-    let positions = out.len();
-    let (values, scales) = (&keys.values[..positions * keys.stride], &keys.scales[..positions]);
-    // SAFETY: `values` holds positions x words words and begins at one, as every head does, `scales` holds
-    // `positions`, `pairs` twice `words`; the loop writes `positions` floats to `out`.
-    unsafe {
-        asm!(
-            "vmov s4, {q}",
-            "vmov s5, {words}",
-            "vmov s2, {query_scale}",
-            "3:",
-            "vmov {q}, s4",
-            "vmov {words}, s5",
-            "movs {sum}, #0",
-            "2:",
-            "ldr {even}, [{k}], #4",
-            "ldrd {q_even}, {q_odd}, [{q}], #8",
-            "sxtb16 {odd}, {even}, ror #8",
-            "sxtb16 {even}, {even}",
-            "subs {words}, #1",
-            "smlad {sum}, {odd}, {q_odd}, {sum}",
-            "smlad {sum}, {even}, {q_even}, {sum}",
-            "bne 2b",
-            "ldrh {odd}, [{s}], #2",
-            "vmov s0, {sum}",
-            "vmov s1, {odd}",
-            "vcvtb.f32.f16 s1, s1",
-            "vcvt.f32.s32 s0, s0",
-            "vmul.f32 s1, s1, s2",
-            "subs {positions}, #1",
-            "vmul.f32 s0, s0, s1",
-            "vstmia {out}!, {{s0}}",
-            "bne 3b",
-            k = inout(reg) values.as_ptr() => _,
-            s = inout(reg) scales.as_ptr() => _,
-            out = inout(reg) out.as_mut_ptr() => _,
-            q = inout(reg) pairs.as_ptr() => _,
-            words = inout(reg) words => _,
-            positions = inout(reg) positions => _,
-            query_scale = in(reg) query_scale.to_bits(),
-            sum = out(reg) _, even = out(reg) _, odd = out(reg) _, q_even = out(reg) _, q_odd = out(reg) _,
-            out("s0") _, out("s1") _, out("s2") _, out("s4") _, out("s5") _,
-            options(nostack),
-        );
+    let largest = score(query, factors, &keys, &mut scores[..heads * positions]);
+    if padded > positions && largest[..heads].iter().any(|&largest| top(largest) < LEAST_TOP) {
+        return portable::attend_q8(attention, work, out);
     }
-}
-
-pub(super) fn mix_q8(weights: &mut [f32], values: &Q8Heads, out: &mut [f32]) {
-    let stride = values.stride;
-    let runs = values.values.chunks(MIX_BLOCK * stride).zip(values.scales.chunks(MIX_BLOCK));
-    for (weights, (values, scales)) in weights.chunks_mut(MIX_BLOCK).zip(runs) {
-        let unit = mix_weights(weights, scales);
-        let values = &values[..weights.len() * stride];
-        for (word, out) in out.chunks_mut(WORD).enumerate() {
-            // SAFETY: from the word on, every position's values have a whole word, as the stride is one or more.
-            let sums = unsafe { word_sums(weights, values[word * WORD..].as_ptr(), stride) };
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum as f32 * unit);
+    out.fill(0.0);
+    let mut totals = [0.0; PAIR];
+    for (run, scores) in scores.chunks_mut(heads * MIX_BLOCK).enumerate() {
+        let padded = scores.len() / heads;
+        let values = values.part(run * MIX_BLOCK, padded.min(positions - run * MIX_BLOCK));
+        let multipliers = &mut work.multipliers[..padded];
+        let unit = multiply(values.scales, multipliers);
+        for head in 0..heads {
+            totals[head] += weigh(scores, head, heads, top(largest[head]), multipliers) as f32;
         }
+        mix(scores, &values, unit, heads, out);
+    }
+    for (out, total) in out.chunks_exact_mut(head_dim).zip(totals) {
+        let inverse = ONE as f32 / total;
+        let (words, rest) = out.as_chunks_mut::<WORD>();
+        words.iter_mut().for_each(|word| *word = word.map(|out| out * inverse));
+        rest.iter_mut().for_each(|out| *out *= inverse);
     }
 }
 
-/// As [`portable::mix_weights`]: weights times scales, rounded to integers of the largest.
-fn mix_weights(weights: &mut [f32], scales: &[f16]) -> f32 {
-    let scales = &scales[..weights.len()];
-    if weights.is_empty() {
-        return 0.0;
-    }
-    let mut largest = 0u32;
-    // SAFETY: both slices have as many elements as the loop counts; it writes to `weights`.
-    unsafe {
-        asm!(
-            "2:",
-            "ldrh {t}, [{s}], #2",
-            "vldr s0, [{w}]",
-            "vmov s1, {t}",
-            "vcvtb.f32.f16 s1, s1",
-            "subs {n}, #1",
-            "vmul.f32 s0, s0, s1",
-            "vmov {t}, s0",
-            "vstmia {w}!, {{s0}}",
-            // Floats that are not negative are ordered as their bits are. The flags of `subs` are kept.
-            "sub {d}, {t}, {largest}",
-            "bic {d}, {d}, {d}, asr #31",
-            "add {largest}, {d}",
-            "bne 2b",
-            w = inout(reg) weights.as_mut_ptr() => _,
-            s = inout(reg) scales.as_ptr() => _,
-            n = inout(reg) weights.len() => _,
-            largest = inout(reg) largest,
-            t = out(reg) _, d = out(reg) _,
-            out("s0") _, out("s1") _,
-            options(nostack),
-        );
-    }
-    let (inverse, unit) = portable::mix_unit(f32::from_bits(largest));
-    for weight in weights {
-        *weight = *weight * inverse + portable::ROUNDER;
+/// What the loops over keys read and write; they know the places of the fields.
+#[repr(C)]
+struct Scoring {
+    keys: *const i8,
+    scales: *const f16,
+    /// positions x heads.
+    scores: *mut i32,
+    /// words x heads x 2.
+    query: *const u32,
+    /// Pairs of words in a head.
+    double_words: usize,
+    positions: usize,
+    factors: [f32; PAIR],
+}
+
+/// Scores of one head or two, position by position, and for each head one that has the largest upper half.
+fn score(query: &[u32], factors: [f32; PAIR], keys: &Q8Heads, scores: &mut [i32]) -> [i32; PAIR] {
+    let positions = keys.scales.len();
+    let heads = scores.len() / positions;
+    let scoring = Scoring {
+        keys: keys.values[..positions * keys.stride].as_ptr(),
+        scales: keys.scales.as_ptr(),
+        scores: scores.as_mut_ptr(),
+        query: query.as_ptr(),
+        double_words: keys.stride / HEAD_UNIT,
+        positions,
+        factors,
+    };
+    // SAFETY: all lengths are as the fields say: `keys` holds so many positions of so many words, aligned as heads of
+    // the cache are, `query` the words of so many heads. There is at least one position.
+    let halves = unsafe {
+        match (heads, scoring.double_words) {
+            (1, _) => return [score_one(&scoring), 0],
+            (_, 1) => score_two_of_8(&scoring),
+            _ => score_two(&scoring),
+        }
+    };
+    [halves << 16, halves & !0xffff]
+}
+
+/// One word of keys in `r6`, times the pairs of two heads in `r8` to `r11`, with the first or later products.
+macro_rules! two_heads {
+    ($first:literal) => {
+        concat!(
+            "sxtb16 r7, r6, ror #8
+            sxtb16 r6, r6\n",
+            $first,
+            "smlad r4, r7, r9, r4
+            smlad r5, r7, r11, r5
+            "
+        )
+    };
+    () => {
+        two_heads!(
+            "smlad r4, r6, r8, r4
+            smlad r5, r6, r10, r5
+            "
+        )
+    };
+}
+
+/// Makes scores of the sums in `r4` and `r5`, stores them at `r3`, and keeps the larger upper halves in `r0`.
+macro_rules! two_scores {
+    () => {
+        "ldrh r6, [r2], #2
+        vmov s0, s1, r4, r5
+        vmov s2, r6
+        vcvt.f32.s32 s0, s0
+        vcvt.f32.s32 s1, s1
+        vcvtb.f32.f16 s2, s2
+        vmul.f32 s0, s0, s2
+        vmul.f32 s1, s1, s2
+        vmul.f32 s0, s0, s4
+        vmul.f32 s1, s1, s5
+        vcvt.s32.f32 s0, s0
+        vcvt.s32.f32 s1, s1
+        vmov r4, r5, s0, s1
+        strd r4, r5, [r3], #8
+        pkhtb r5, r5, r4, asr #16
+        ssub16 r6, r5, r0
+        sel r0, r5, r0
+        "
+    };
+}
+
+/// Reads the fields that both loops for two heads use, and starts with the least upper halves.
+macro_rules! two_heads_begin {
+    () => {
+        "push {{r4-r11, lr}}
+        ldrd r1, r2, [r0]
+        ldrd r3, r12, [r0, #8]
+        vldr s4, [r0, #24]
+        vldr s5, [r0, #28]
+        "
+    };
+}
+
+/// Scores of two heads of 8 components; returns the largest upper halves of both.
+///
+/// # Safety
+/// The fields are as they say, there is at least one position, keys are aligned to words.
+#[unsafe(naked)]
+unsafe extern "C" fn score_two_of_8(_: &Scoring) -> i32 {
+    naked_asm!(
+        ".fpu fpv4-sp-d16",
+        two_heads_begin!(),
+        "ldr lr, [r0, #20]
+        mov r0, #0x80008000
+        add r12, #16
+        2:
+        ldr r6, [r1], #4
+        ldmdb r12, {{r8-r11}}",
+        two_heads!(
+            "smuad r4, r6, r8
+            smuad r5, r6, r10
+            "
+        ),
+        "ldr r6, [r1], #4
+        ldmia r12, {{r8-r11}}",
+        two_heads!(),
+        two_scores!(),
+        "subs lr, #1
+        bne 2b
+        pop {{r4-r11, pc}}",
+    )
+}
+
+/// Scores of two heads; returns the largest upper halves of both.
+///
+/// # Safety
+/// As of [`score_two_of_8`].
+#[unsafe(naked)]
+unsafe extern "C" fn score_two(_: &Scoring) -> i32 {
+    naked_asm!(
+        ".fpu fpv4-sp-d16",
+        two_heads_begin!(),
+        "vmov s7, r12
+        vldr s8, [r0, #16]
+        vldr s6, [r0, #20]
+        mov r0, #0x80008000
+        3:
+        vmov r12, s7
+        vmov lr, s8
+        movs r4, #0
+        movs r5, #0
+        2:
+        ldr r6, [r1], #4
+        ldmia r12!, {{r8-r11}}",
+        two_heads!(),
+        "ldr r6, [r1], #4
+        ldmia r12!, {{r8-r11}}",
+        two_heads!(),
+        "subs lr, #1
+        bne 2b",
+        two_scores!(),
+        "vmov r6, s6
+        subs r6, #1
+        vmov s6, r6
+        bne 3b
+        pop {{r4-r11, pc}}",
+    )
+}
+
+/// Scores of one head; returns one that has the largest upper half.
+///
+/// # Safety
+/// As of [`score_two_of_8`].
+#[unsafe(naked)]
+unsafe extern "C" fn score_one(_: &Scoring) -> i32 {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        push {{r4-r11, lr}}
+        ldrd r1, r2, [r0]
+        ldrd r3, r12, [r0, #8]
+        ldrd r10, r11, [r0, #16]
+        vldr s4, [r0, #24]
+        vmov s7, r12
+        mov r0, #0x80000000
+        3:
+        vmov r12, s7
+        mov lr, r10
+        movs r4, #0
+        2:
+        ldr r6, [r1], #4
+        ldrd r8, r9, [r12], #8
+        sxtb16 r7, r6, ror #8
+        sxtb16 r6, r6
+        smlad r4, r7, r9, r4
+        smlad r4, r6, r8, r4
+        ldr r6, [r1], #4
+        ldrd r8, r9, [r12], #8
+        sxtb16 r7, r6, ror #8
+        sxtb16 r6, r6
+        smlad r4, r7, r9, r4
+        smlad r4, r6, r8, r4
+        subs lr, #1
+        bne 2b
+        ldrh r6, [r2], #2
+        vmov s0, r4
+        vmov s2, r6
+        vcvt.f32.s32 s0, s0
+        vcvtb.f32.f16 s2, s2
+        vmul.f32 s0, s0, s2
+        vmul.f32 s0, s0, s4
+        vcvt.s32.f32 s0, s0
+        vmov r4, s0
+        str r4, [r3], #4
+        ssub16 r6, r4, r0
+        sel r0, r4, r0
+        subs r11, #1
+        bne 3b
+        pop {{r4-r11, pc}}",
+    )
+}
+
+/// What [`portable::attention::multiply`] does, but with the multipliers in the upper halves.
+fn multiply(scales: &[f16], multipliers: &mut [i32]) -> f32 {
+    let (pairs, rest) = scales.as_chunks::<2>();
+    // SAFETY: so many pairs are there.
+    let largest = unsafe { largest_halves(pairs.as_ptr(), pairs.len()) };
+    let largest =
+        (largest & 0xffff).max(largest >> 16).max(rest.iter().map(|s| s.to_bits().into()).max().unwrap_or(0));
+    let (inverse, unit) = inverse_and_unit(f16::from_bits(largest as u16));
+    let (doubles, last) = multipliers.split_at_mut(2 * pairs.len());
+    // SAFETY: so many pairs are there, and as many places for two multipliers.
+    unsafe { multiply_pairs(pairs.as_ptr(), doubles.as_mut_ptr(), pairs.len(), inverse.to_bits()) };
+    for (multiplier, scale) in last.iter_mut().zip(rest) {
+        *multiplier = ((portable::to_f32(*scale) * inverse) as i32) << 16;
     }
     unit
 }
 
-/// The sums over positions of weights, in the low halves of their bits, times four components.
+/// The largest of the lower and of the upper halfwords, as unsigned numbers, of so many words.
 ///
 /// # Safety
-/// There are weights, and behind `values` a word at every multiple of `stride` for each; words are aligned.
-#[inline(always)]
-unsafe fn word_sums(weights: &[f32], values: *const i8, stride: usize) -> [i32; WORD] {
-    let [mut v0, mut v1, mut v2, mut v3] = [0i32; WORD];
-    // SAFETY: the caller's lengths are what the loop reads; nothing is written.
+/// So many are there.
+#[unsafe(naked)]
+unsafe extern "C" fn largest_halves(_: *const [f16; 2], _words: usize) -> u32 {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        mov r2, r0
+        movs r0, #0
+        lsrs r3, r1, #1
+        beq 3f
+        2:
+        ldr r12, [r2], #4
+        usub16 r3, r12, r0
+        sel r0, r12, r0
+        ldr r12, [r2], #4
+        usub16 r3, r12, r0
+        sel r0, r12, r0
+        subs r1, #2
+        cmp r1, #1
+        bhi 2b
+        3:
+        lsls r1, #31
+        beq 4f
+        ldr r12, [r2]
+        usub16 r3, r12, r0
+        sel r0, r12, r0
+        4:
+        bx lr",
+    )
+}
+
+/// Two multipliers, in the upper halves of words, for each pair of scales.
+///
+/// # Safety
+/// So many pairs are there, and places for them.
+#[unsafe(naked)]
+unsafe extern "C" fn multiply_pairs(_: *const [f16; 2], _: *mut i32, _pairs: usize, _inverse: u32) {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        cbz r2, 3f
+        push {{r4, lr}}
+        vmov s2, r3
+        2:
+        ldr r3, [r0], #4
+        vmov s0, r3
+        vcvtt.f32.f16 s1, s0
+        vcvtb.f32.f16 s0, s0
+        vmul.f32 s1, s1, s2
+        vmul.f32 s0, s0, s2
+        vcvt.s32.f32 s1, s1
+        vcvt.s32.f32 s0, s0
+        vmov r3, r4, s0, s1
+        lsls r3, #16
+        lsls r4, #16
+        strd r3, r4, [r1], #8
+        subs r2, #1
+        bne 2b
+        pop {{r4, lr}}
+        3:
+        bx lr",
+    )
+}
+
+/// Turns the scores of one head among `heads` into weights times multipliers, as [`portable::attention::weigh`] does,
+/// and leaves those of two positions in the word of the first. Returns the sum of the weights alone.
+fn weigh(scores: &mut [i32], head: usize, heads: usize, top: i32, multipliers: &[i32]) -> i32 {
+    let (pairs, _) = multipliers.as_chunks::<2>();
+    let scores = &mut scores[head..];
+    // SAFETY: there are two scores of this head for every pair of multipliers.
     unsafe {
-        asm!(
-            "2:",
-            "ldr {even}, [{v}]",
-            "ldr {c}, [{w}], #4",
-            "add {v}, {stride}",
-            "sxtb16 {odd}, {even}, ror #8",
-            "sxtb16 {even}, {even}",
-            "subs {positions}, #1",
-            "smlabb {v0}, {even}, {c}, {v0}",
-            "smlatb {v2}, {even}, {c}, {v2}",
-            "smlabb {v1}, {odd}, {c}, {v1}",
-            "smlatb {v3}, {odd}, {c}, {v3}",
-            "bne 2b",
-            v = inout(reg) values => _,
-            w = inout(reg) weights.as_ptr() => _,
-            stride = in(reg) stride,
-            positions = inout(reg) weights.len() => _,
-            even = out(reg) _, odd = out(reg) _, c = out(reg) _,
-            v0 = inout(reg) v0, v1 = inout(reg) v1, v2 = inout(reg) v2, v3 = inout(reg) v3,
-            options(nostack, readonly),
-        );
+        weigh_pairs(scores.as_mut_ptr(), heads * size_of::<i32>(), pairs.as_ptr(), pairs.len(), top, &POWER)
     }
-    [v0, v1, v2, v3]
+}
+
+/// One score in `r9` becomes a weight in `r11`, added to the sum in `r8` and multiplied into the register named.
+/// The polynomial's coefficients are in `r4` to `r7`; the last bit that the shift drops rounds.
+macro_rules! weigh_one {
+    ($product:literal) => {
+        concat!(
+            "qsub r9, r2, r9
+            usat r9, #21, r9
+            adds r10, r9, #0x8000
+            lsr r10, r10, #16
+            smlawb r11, r7, r9, r6
+            smlawb r11, r11, r9, r5
+            smlawb r11, r11, r9, r4
+            lsrs r11, r11, r10
+            adc r11, r11, #0
+            ldr r10, [r1], #4
+            add r8, r11
+            smmulr ",
+            $product,
+            ", r11, r10
+            "
+        )
+    };
+}
+
+/// Weighs pairs of scores that lie `bytes` apart.
+///
+/// # Safety
+/// So many pairs are there.
+#[unsafe(naked)]
+unsafe extern "C" fn weigh_pairs(
+    _scores: *mut i32,
+    _bytes: usize,
+    _multipliers: *const [i32; 2],
+    _pairs: usize,
+    _top: i32,
+    _power: &[i32; 4],
+) -> i32 {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        push {{r4-r11, lr}}
+        mov lr, r1
+        mov r1, r2
+        ldrd r2, r12, [sp, #36]
+        ldmia r12, {{r4-r7}}
+        movs r8, #0
+        cbz r3, 3f
+        vmov s0, r3
+        2:
+        ldr r9, [r0]",
+        weigh_one!("r12"),
+        "ldr r9, [r0, lr]",
+        weigh_one!("r11"),
+        "pkhbt r12, r12, r11, lsl #16
+        str r12, [r0]
+        add r0, r0, lr, lsl #1
+        subs r3, #1
+        bne 2b
+        3:
+        mov r0, r8
+        pop {{r4-r11, pc}}",
+    )
+}
+
+/// Adds the values, each times its head's weight, times `unit`, to `out`, head by head.
+fn mix(weights: &[i32], values: &Q8Heads, unit: f32, heads: usize, out: &mut [f32]) {
+    let stride = values.stride;
+    let head_dim = out.len() / heads;
+    let pairs = weights.len() / (2 * heads);
+    for col in (0..head_dim).step_by(WORD) {
+        let columns = &values.values[col..];
+        let mixing = Mixing { weights: weights.as_ptr(), values: columns.as_ptr(), stride, pairs };
+        let mut sums = [[0; WORD]; PAIR];
+        // SAFETY: every position has a whole word from `col` on, aligned, as the stride is a multiple of words; there
+        // is at least one pair of positions, and of weights of each head.
+        unsafe {
+            match (heads, stride) {
+                (1, _) => mix_one(&mixing, &mut sums[0]),
+                (_, 8) => mix_two::<8>(&mixing, &mut sums),
+                (_, 16) => mix_two::<16>(&mixing, &mut sums),
+                (_, 32) => mix_two::<32>(&mixing, &mut sums),
+                (_, 64) => mix_two::<64>(&mixing, &mut sums),
+                _ => mix_halves(&mixing, &mut sums),
+            }
+        }
+        for (sums, out) in sums.iter().zip(out.chunks_exact_mut(head_dim)) {
+            match out[col..].first_chunk_mut::<WORD>() {
+                Some(out) => (0..WORD).for_each(|i| out[i] += sums[i] as f32 * unit),
+                None => out[col..].iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum as f32 * unit),
+            }
+        }
+    }
+}
+
+/// What the loops over values read; they know the places of the fields.
+#[repr(C)]
+struct Mixing {
+    /// For every two positions, a word for each head and as many words that do not count.
+    weights: *const i32,
+    /// A word at every multiple of `stride` bytes.
+    values: *const i8,
+    stride: usize,
+    pairs: usize,
+}
+
+/// Four sums of one head.
+///
+/// # Safety
+/// The fields are as they say; there is at least one pair.
+#[unsafe(naked)]
+unsafe extern "C" fn mix_one(_: &Mixing, _sums: &mut [i32; WORD]) {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        push {{r4-r11, lr}}
+        mov lr, r1
+        ldm r0, {{r0-r3}}
+        movs r4, #0
+        movs r5, #0
+        movs r6, #0
+        movs r7, #0
+        2:
+        ldr r8, [r1]
+        ldr r9, [r1, r2]
+        ldr r12, [r0], #8
+        add r1, r1, r2, lsl #1
+        pkhbt r10, r8, r9, lsl #16
+        pkhtb r11, r9, r8, asr #16
+        sxtb16 r8, r10
+        sxtb16 r9, r10, ror #8
+        smlad r4, r8, r12, r4
+        smlad r5, r9, r12, r5
+        sxtb16 r8, r11
+        sxtb16 r9, r11, ror #8
+        smlad r6, r8, r12, r6
+        smlad r7, r9, r12, r7
+        subs r3, #1
+        bne 2b
+        stm lr, {{r4-r7}}
+        pop {{r4-r11, pc}}",
+    )
+}
+
+/// Two positions' words, at `r1` and STRIDE behind it, times the weights of two heads in `r2` and `r3`.
+macro_rules! mix_pair {
+    ($first:literal, $second:literal) => {
+        concat!(
+            "ldrd r2, r3, [r0], #16
+            ldr r12, [r1, #",
+            $first,
+            "]
+            ldr lr, [r1, #",
+            $second,
+            "]
+            pkhbt r12, r12, lr, lsl #16
+            sxtb16 lr, r12
+            sxtb16 r12, r12, ror #8
+            smlad r4, lr, r2, r4
+            smlad r8, lr, r3, r8
+            smlad r5, r12, r2, r5
+            smlad r9, r12, r3, r9
+            ldr r12, [r1, #",
+            $first,
+            "]
+            ldr lr, [r1, #",
+            $second,
+            "]
+            pkhtb r12, lr, r12, asr #16
+            sxtb16 lr, r12
+            sxtb16 r12, r12, ror #8
+            smlad r6, lr, r2, r6
+            smlad r10, lr, r3, r10
+            smlad r7, r12, r2, r7
+            smlad r11, r12, r3, r11
+            "
+        )
+    };
+}
+
+/// Four sums of each of two heads.
+///
+/// # Safety
+/// The fields are as they say, the stride is STRIDE; there is at least one pair.
+#[unsafe(naked)]
+unsafe extern "C" fn mix_two<const STRIDE: usize>(_: &Mixing, _sums: &mut [[i32; WORD]; PAIR]) {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        push {{r4-r11, lr}}
+        vmov s0, r1
+        ldr r12, [r0, #12]
+        ldrd r0, r1, [r0]
+        movs r4, #0
+        movs r5, #0
+        movs r6, #0
+        movs r7, #0
+        mov r8, r4
+        mov r9, r4
+        mov r10, r4
+        mov r11, r4
+        lsrs r2, r12, #1
+        vmov s1, r2
+        bcc 3f",
+        mix_pair!("0", "{stride}"),
+        "add r1, #2 * {stride}
+        3:
+        vmov r2, s1
+        cmp r2, #0
+        beq 4f
+        2:",
+        mix_pair!("0", "{stride}"),
+        mix_pair!("2 * {stride}", "3 * {stride}"),
+        "vmov r2, s1
+        add r1, #4 * {stride}
+        subs r2, #1
+        vmov s1, r2
+        bne 2b
+        4:
+        vmov r0, s0
+        stm r0, {{r4-r11}}
+        pop {{r4-r11, pc}}",
+        stride = const STRIDE,
+    )
+}
+
+/// Four sums of each of two heads, two components at a time.
+///
+/// # Safety
+/// The fields are as they say; there is at least one pair.
+#[unsafe(naked)]
+unsafe extern "C" fn mix_halves(_: &Mixing, _sums: &mut [[i32; WORD]; PAIR]) {
+    naked_asm!(
+        ".fpu fpv4-sp-d16
+        push {{r4-r11, lr}}
+        mov lr, r1
+        vmov s0, r0
+        ldm r0, {{r0-r3}}
+        movs r4, #0
+        movs r5, #0
+        movs r6, #0
+        movs r7, #0
+        2:
+        ldr r8, [r1]
+        ldr r9, [r1, r2]
+        ldrd r10, r11, [r0], #16
+        add r1, r1, r2, lsl #1
+        pkhbt r8, r8, r9, lsl #16
+        sxtb16 r9, r8
+        sxtb16 r8, r8, ror #8
+        smlad r4, r9, r10, r4
+        smlad r5, r8, r10, r5
+        smlad r6, r9, r11, r6
+        smlad r7, r8, r11, r7
+        subs r3, #1
+        bne 2b
+        strd r4, r5, [lr]
+        strd r6, r7, [lr, #16]
+        vmov r0, s0
+        ldm r0, {{r0-r3}}
+        movs r4, #0
+        movs r5, #0
+        movs r6, #0
+        movs r7, #0
+        3:
+        ldr r8, [r1]
+        ldr r9, [r1, r2]
+        ldrd r10, r11, [r0], #16
+        add r1, r1, r2, lsl #1
+        pkhtb r8, r9, r8, asr #16
+        sxtb16 r9, r8
+        sxtb16 r8, r8, ror #8
+        smlad r4, r9, r10, r4
+        smlad r5, r8, r10, r5
+        smlad r6, r9, r11, r6
+        smlad r7, r8, r11, r7
+        subs r3, #1
+        bne 3b
+        strd r4, r5, [lr, #8]
+        strd r6, r7, [lr, #24]
+        pop {{r4-r11, pc}}",
+    )
 }
