@@ -3,7 +3,8 @@
 //! A token of a small model is a hundred pieces of work of some microseconds each. Whoever waits for the next
 //! piece therefore looks for it without sleeping; only when nothing comes for about a tenth of a millisecond does
 //! it sleep, so that an idle program costs nothing. Handing out a piece allocates nothing and, while all are
-//! awake, makes no system call.
+//! awake, makes no system call. A piece whose thread is late, because it sleeps or the system runs something else
+//! in its place, is done by whoever is free.
 #![allow(unsafe_code)] // A job is lent to threads that outlive it: see the notes at the blocks.
 
 use std::any::Any;
@@ -11,7 +12,7 @@ use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -25,7 +26,7 @@ const LOOKS: usize = if cfg!(miri) { 20 } else { 3000 };
 /// Meeting the others takes about a microsecond, in which one core does some ten thousand products.
 const LEAST_PRODUCTS: usize = 1 << 16;
 /// The number of a round that no round has: the team is dismissed.
-const DISMISSED: usize = usize::MAX;
+const DISMISSED: u64 = u64::MAX;
 
 type Job = dyn Fn(usize) + Sync;
 
@@ -42,7 +43,7 @@ pub struct Threads {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Signal {
-    count: AtomicUsize,
+    count: AtomicU64,
     /// How many sleep.
     sleepers: Mutex<usize>,
     changed: Condvar,
@@ -51,16 +52,18 @@ struct Signal {
 struct Shared {
     /// Rounds begun. A new number announces that `job` is set.
     round: Signal,
-    /// Members that are still at work besides the caller.
-    working: Signal,
-    /// The job of the round: valid from the announcement until no one is working.
+    /// Members whose part of the round is not done yet.
+    missing: Signal,
+    /// For each member, the last round in which someone took its part.
+    taken: Box<[AtomicU64]>,
+    /// The job of the round: valid from the announcement until nothing is missing.
     job: UnsafeCell<Option<&'static Job>>,
     /// What the first panic of the round left.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `job` is written by the caller of `Threads::run` alone, while it holds `busy` and before the round is
-// announced; it is read only after that, and not after `working` fell to zero, which the caller waits for.
+// SAFETY: `job` is written by the caller of `Threads::run` alone, while it holds `busy`, nothing is missing and the
+// round is not announced. It is read only by who took a part of an announced round and has not yet reported it done.
 unsafe impl Sync for Shared {}
 // SAFETY: a job may be called from any thread, as it is `Sync`.
 unsafe impl Send for Shared {}
@@ -78,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Signal {
     /// Sets the counter and wakes those who sleep.
-    fn set(&self, count: usize) {
+    fn set(&self, count: u64) {
         self.count.store(count, Ordering::SeqCst);
         self.wake();
     }
@@ -91,7 +94,7 @@ impl Signal {
     }
 
     /// Waits until the counter is something that is `wanted`, and returns it.
-    fn wait(&self, wanted: impl Fn(usize) -> bool) -> usize {
+    fn wait(&self, wanted: impl Fn(u64) -> bool) -> u64 {
         for _ in 0..LOOKS {
             let count = self.count.load(Ordering::Acquire);
             if wanted(count) {
@@ -113,7 +116,7 @@ impl Signal {
 }
 
 impl Shared {
-    /// What a member does until the team is dismissed.
+    /// What the thread of a member does until the team is dismissed.
     fn work(&self, member: usize) {
         let mut seen = 0;
         loop {
@@ -121,12 +124,24 @@ impl Shared {
             if seen == DISMISSED {
                 return;
             }
-            // SAFETY: the round was announced after the job was set, and this member is still working.
+            self.take_parts(seen, member);
+        }
+    }
+
+    /// Does a member's part of a round and whatever others have not begun yet.
+    fn take_parts(&self, round: u64, member: usize) {
+        let members = self.taken.len();
+        for member in (member..members).chain(0..member) {
+            // Of a round that is over every part was taken, and of none is taken twice.
+            if self.taken[member].fetch_max(round, Ordering::SeqCst) >= round {
+                continue;
+            }
+            // SAFETY: the round was announced after the job was set, and a part that was just taken is missing.
             if let Some(job) = unsafe { *self.job.get() } {
                 self.call(job, member);
             }
-            if self.working.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-                self.working.wake();
+            if self.missing.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+                self.missing.wake();
             }
         }
     }
@@ -151,7 +166,8 @@ impl Threads {
         );
         let shared = Arc::new(Shared {
             round: Signal::default(),
-            working: Signal::default(),
+            missing: Signal::default(),
+            taken: (0..count).map(|_| AtomicU64::new(0)).collect(),
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
         });
@@ -174,9 +190,8 @@ impl Threads {
     }
 }
 
-// SAFETY: `run` calls the job itself as member 0 and lets each other thread, whose numbers are 1 to size - 1, call
-// it once, as each waits for a round that it has not seen. It returns, or lets a panic go on, only when none is
-// working. A job that is already running one calls all numbers in turn.
+// SAFETY: each part of a round is taken once, by the caller or a thread, and `run` returns, or lets a panic go on, only
+// when none is missing. While a job runs, another one calls all numbers in turn.
 unsafe impl Team for Threads {
     fn size(&self) -> usize {
         self.others.len() + 1
@@ -192,17 +207,16 @@ unsafe impl Team for Threads {
             return (0..self.size()).for_each(job);
         }
         let shared = &*self.shared;
-        // SAFETY: only the lifetime changes. The job is used until `working` is zero, which is waited for below,
-        // and nothing between here and there can panic: the caller's own part is caught.
+        // SAFETY: only the lifetime changes. The job is used until nothing is missing, which is waited for below, and
+        // nothing between here and there can panic: the caller's own part is caught.
         let lent = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
-        // SAFETY: no one is working, so no one reads the job, and `busy` keeps other callers out.
+        // SAFETY: nothing is missing, so no one reads the job, and `busy` keeps other callers out.
         unsafe { *shared.job.get() = Some(lent) };
-        shared.working.count.store(self.others.len(), Ordering::SeqCst);
-        // Rounds begin with 1 and do not reach the number of no round.
+        shared.missing.count.store(self.size() as u64, Ordering::SeqCst);
         let round = shared.round.count.load(Ordering::Relaxed) + 1;
-        shared.round.set(if round == DISMISSED { 1 } else { round });
-        shared.call(job, 0);
-        shared.working.wait(|working| working == 0);
+        shared.round.set(round);
+        shared.take_parts(round, 0);
+        shared.missing.wait(|missing| missing == 0);
         if let Some(panic) = lock(&shared.panic).take() {
             drop(free);
             resume_unwind(panic);
@@ -251,7 +265,7 @@ mod tests {
         for round in 1..=3 {
             thread::sleep(Duration::from_millis(20));
             team.run(&|member| {
-                // The caller, too, falls asleep while it waits for the others.
+                // Whoever has done its part falls asleep while it waits for the others.
                 thread::sleep(Duration::from_millis(10 * member as u64));
                 calls.fetch_add(1, Ordering::Relaxed);
             });

@@ -76,7 +76,7 @@ fn reduce(x: f32) -> (u64, f32) {
     let mantissa = u64::from(x.to_bits() & 0x7f_ffff | 0x80_0000);
     // x = mantissa / 2^shift.
     let shift = 150_u32.saturating_sub(x.to_bits() >> 23);
-    let quarters = (mantissa * HIGH + (mantissa * LOW >> 32)) >> shift;
+    let quarters = (mantissa * HIGH + ((mantissa * LOW) >> 32)) >> shift;
     ((quarters + (1 << 31)) >> 32 & 3, quarters as i32 as f32 * UNIT)
 }
 

@@ -142,7 +142,7 @@ impl Sampler {
 fn draw(config: &SamplerConfig, random: &mut SplitMix64, logits: &mut [f32]) -> usize {
     let SamplerConfig { temperature, top_p, min_p, .. } = *config;
     // From here on: weights, the most likely token's is 1 and a token that is out of the game has 0.
-    let most = logits.iter().fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most });
+    let most = largest(logits);
     logits.iter_mut().for_each(|x| *x = math::exp((*x - most) / temperature));
     let weights = logits;
     if top_p < 1.0 {
@@ -164,6 +164,19 @@ fn draw(config: &SamplerConfig, random: &mut SplitMix64, logits: &mut [f32]) -> 
         }
     }
     chosen
+}
+
+/// The largest value, in lanes that a compiler turns into vectors.
+fn largest(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    let (runs, rest) = values.as_chunks::<8>();
+    for run in runs {
+        for (lane, value) in lanes.iter_mut().zip(run) {
+            *lane = larger(*lane, *value);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, larger)
 }
 
 /// The sum of the weights of at least `least`, in ascending order of token.

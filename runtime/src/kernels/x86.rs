@@ -1,8 +1,8 @@
 //! x86-64: AVX2, AVX-VNNI and AVX-512 VNNI, chosen at run time.
 //!
 //! Most kernels are the portable ones compiled for wider vectors: their lane order is that of one vector of eight
-//! floats. What a compiler does not find is the dot product of bytes, so the q8 product of interleaved blocks is
-//! written out, in [`avx2`](self) form for vectors of 32 bytes and in AVX-512 form for 64.
+//! floats. What a compiler does not find is written out: the dot product of bytes, so the q8 product of interleaved
+//! blocks, in [`avx2`](self) form for vectors of 32 bytes and in AVX-512 form for 64; and several rows of floats at once.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -13,6 +13,7 @@ use sprat_format::{Activation, BLOCK_ROWS, Layout};
 use super::{Attention, AttentionWork, Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
 
+mod floats;
 mod wide;
 
 /// Whether this machine has all of some instruction sets.
@@ -42,15 +43,13 @@ macro_rules! compiled_for {
 
 /// A table of kernels in a module of its own: everything from the portable ones but the q8 product.
 macro_rules! table {
-    ($module:ident, $name:literal, $features:literal, $blocks:path, $prepare:path) => {
+    ($module:ident, $name:literal, $features:literal, $blocks:path, $prepare:path, $floats:path) => {
         pub(super) mod $module {
             use super::*;
 
             compiled_for!($features,
                 quantize_group(x: &[f32], q: &mut [i8]) -> f32;
                 matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile);
-                matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile);
-                matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile);
                 attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]);
                 score_f16(query: &[f32], keys: &[f16], out: &mut [f32]);
                 score_f32(query: &[f32], keys: &[f32], out: &mut [f32]);
@@ -72,6 +71,16 @@ macro_rules! table {
                 }
                 // SAFETY: the table with this function is handed out only where the features were found.
                 unsafe { compiled(x, cols, group, layout, input) }
+            }
+
+            fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile) {
+                // SAFETY: the table with this function is handed out only where the features were found.
+                unsafe { $floats(matrix, cols, x, out) }
+            }
+
+            fn matmul_f32(matrix: &[f32], cols: usize, x: &[f32], out: &mut Tile) {
+                // SAFETY: the table with this function is handed out only where the features were found.
+                unsafe { $floats(matrix, cols, x, out) }
             }
 
             fn matmul_q8_best(matrix: &Q8, input: &Prepared, out: &mut Tile) {
@@ -110,14 +119,22 @@ macro_rules! table {
     };
 }
 
-table!(with_avx2, "avx2", "avx2,f16c", blocks_of_32::<Avx2>, portable::prepare);
-table!(with_avxvnni, "avxvnni", "avx2,f16c,avxvnni", blocks_of_32::<AvxVnni>, portable::prepare);
+table!(with_avx2, "avx2", "avx2,f16c", blocks_of_32::<Avx2>, portable::prepare, floats::matmul);
+table!(
+    with_avxvnni,
+    "avxvnni",
+    "avx2,f16c,avxvnni",
+    blocks_of_32::<AvxVnni>,
+    portable::prepare,
+    floats::matmul
+);
 table!(
     with_avx512vnni,
     "avx512vnni",
     "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
     wide::matmul_q8,
-    wide::prepare
+    wide::prepare,
+    floats::matmul_wide
 );
 
 /// The table for AVX2.

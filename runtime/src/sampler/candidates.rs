@@ -2,10 +2,15 @@
 //!
 //! A block is looked at once and then forgotten, so nobody needs a buffer for the logits of the whole vocabulary.
 
+use super::largest;
+
 /// Most tokens that are kept.
 pub(crate) const MOST_CANDIDATES: u32 = 64;
 
 const MOST: usize = MOST_CANDIDATES as usize;
+
+/// Logits whose largest is found before any of them is looked at: that is rarely worth it.
+const RUN: usize = 64;
 
 /// The largest logits so far, at most [`MOST_CANDIDATES`], in descending order; of equal ones the lower token first.
 #[derive(Clone, Debug)]
@@ -31,18 +36,25 @@ impl Candidates {
     #[inline(never)]
     pub(super) fn offer(&mut self, most: usize, first: u32, logits: &[f32]) {
         let most = most.clamp(1, MOST);
-        let mut rest = logits.iter().zip(first..);
         // The first ones are all among the best so far.
-        for (&logit, token) in rest.by_ref().take(most.saturating_sub(self.count)) {
+        let (start, rest) = logits.split_at(logits.len().min(most.saturating_sub(self.count)));
+        for (&logit, token) in start.iter().zip(first..) {
             self.count += 1;
-            self.insert(logit, token);
+            // What is no number is not likely.
+            self.insert(if logit.is_nan() { f32::NEG_INFINITY } else { logit }, token);
         }
+        let first = first + start.len() as u32;
         let mut least = self.logits[most - 1];
-        for (&logit, token) in rest {
+        for (run, first) in rest.chunks(RUN).zip((first..).step_by(RUN)) {
             // An equal one has a higher token than those that are kept.
-            if logit > least {
-                self.insert(logit, token);
-                least = self.logits[most - 1];
+            if largest(run) <= least {
+                continue;
+            }
+            for (&logit, token) in run.iter().zip(first..) {
+                if logit > least {
+                    self.insert(logit, token);
+                    least = self.logits[most - 1];
+                }
             }
         }
     }

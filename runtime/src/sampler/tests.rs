@@ -161,3 +161,27 @@ proptest! {
         }
     }
 }
+
+/// The token that greedy sampling chooses.
+fn argmax(values: &[f32]) -> u32 {
+    Sampler::new(SamplerConfig::greedy(), 0).sample(&mut values.to_vec())
+}
+
+#[test]
+fn the_largest_is_found_wherever_it_lies() {
+    for length in [1, 7, 8, 63, 64, 65, 200] {
+        for at in 0..length {
+            let mut values: Vec<f32> = (0..length).map(|i| -((i * 37 % 101) as f32) - 2.0).collect();
+            values[at] = -1.0;
+            assert_eq!(argmax(&values), at as u32);
+            // An equal one behind it changes nothing, and what is no number is never chosen.
+            values[length - 1] = -1.0;
+            assert_eq!(argmax(&values), at as u32);
+            if at > 0 {
+                values[0] = f32::NAN;
+                assert_eq!(argmax(&values), at as u32);
+            }
+        }
+        assert_eq!(argmax(&vec![f32::NEG_INFINITY; length]), 0);
+    }
+}

@@ -78,7 +78,7 @@ struct Panel {
 }
 
 impl Panel {
-    #[inline]
+    #[inline(always)]
     fn new(matrix: &Q8, first: usize, blocks: usize) -> Self {
         let Q8 { group, stride, .. } = *matrix;
         let groups = stride / group;
