@@ -98,7 +98,9 @@ pub(crate) fn forward(
     }
     rotary_angles(weights.rotary_frequencies, start, scratch.cos, scratch.sin);
 
-    for (l, layer) in weights.layers().enumerate() {
+    for l in 0..config.layers as usize {
+        // The image's check found every layer.
+        let Some(layer) = weights.layer(l) else { return };
         norm(config, compute, layer.attention_norm, layer.attention_norm_bias, x, h);
         meter.begin(Stage::Qkv);
         Input::new(h, xq).times_each(

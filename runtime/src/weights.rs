@@ -164,32 +164,30 @@ impl<'i, 'm> Weights<'i, 'm> {
         })
     }
 
-    /// The layers, first to last.
-    pub(crate) fn layers(&self) -> impl Iterator<Item = LayerWeights<'m>> {
-        let file = self.file;
-        (0..file.meta().config.layers as usize).map_while(move |layer| {
-            let matrix = |role| matrix(file, role, layer);
-            let vector = |role| vector(file, role, layer);
-            Some(LayerWeights {
-                attention_norm: vector(Role::AttentionNorm)?,
-                attention_norm_bias: vector(Role::AttentionNormBias),
-                query: matrix(Role::Query)?,
-                query_bias: vector(Role::QueryBias),
-                key: matrix(Role::Key)?,
-                key_bias: vector(Role::KeyBias),
-                value: matrix(Role::Value)?,
-                value_bias: vector(Role::ValueBias),
-                attention_output: matrix(Role::AttentionOutput)?,
-                attention_output_bias: vector(Role::AttentionOutputBias),
-                ffn_norm: vector(Role::FeedForwardNorm)?,
-                ffn_norm_bias: vector(Role::FeedForwardNormBias),
-                gate: matrix(Role::Gate),
-                gate_bias: vector(Role::GateBias),
-                up: matrix(Role::Up)?,
-                up_bias: vector(Role::UpBias),
-                down: matrix(Role::Down)?,
-                down_bias: vector(Role::DownBias),
-            })
+    /// The weights of one layer.
+    #[inline]
+    pub(crate) fn layer(&self, layer: usize) -> Option<LayerWeights<'m>> {
+        let matrix = |role| matrix(self.file, role, layer);
+        let vector = |role| vector(self.file, role, layer);
+        Some(LayerWeights {
+            attention_norm: vector(Role::AttentionNorm)?,
+            attention_norm_bias: vector(Role::AttentionNormBias),
+            query: matrix(Role::Query)?,
+            query_bias: vector(Role::QueryBias),
+            key: matrix(Role::Key)?,
+            key_bias: vector(Role::KeyBias),
+            value: matrix(Role::Value)?,
+            value_bias: vector(Role::ValueBias),
+            attention_output: matrix(Role::AttentionOutput)?,
+            attention_output_bias: vector(Role::AttentionOutputBias),
+            ffn_norm: vector(Role::FeedForwardNorm)?,
+            ffn_norm_bias: vector(Role::FeedForwardNormBias),
+            gate: matrix(Role::Gate),
+            gate_bias: vector(Role::GateBias),
+            up: matrix(Role::Up)?,
+            up_bias: vector(Role::UpBias),
+            down: matrix(Role::Down)?,
+            down_bias: vector(Role::DownBias),
         })
     }
 }

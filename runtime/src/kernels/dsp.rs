@@ -35,11 +35,22 @@ pub(super) static KERNELS: Kernels = Kernels {
     matmul_f16: half_floats::matmul_f16,
     attend_q8: attention::attend_q8,
     gate,
+    sqrt,
     ..portable::KERNELS
 };
 
 /// Words that one unrolled run of instructions takes from each of the four rows.
 const RUN_WORDS: usize = 8;
+
+fn sqrt(x: f32) -> f32 {
+    let root: u32;
+    // SAFETY: the instruction works on registers only.
+    unsafe {
+        asm!("vmov s0, {x}", "vsqrt.f32 s0, s0", "vmov {x}, s0", x = inout(reg) x.to_bits() => root, out("s0") _,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    f32::from_bits(root)
+}
 
 /// Few gates are far from 0: the others need no look at the ends of the exponential function.
 fn gate(activation: Activation, gate: &[f32], up: &mut [f32]) {

@@ -2,14 +2,12 @@
 //!
 //! A block is looked at once and then forgotten, so nobody needs a buffer for the logits of the whole vocabulary.
 
-use super::largest;
-
 /// Most tokens that are kept.
 pub(crate) const MOST_CANDIDATES: u32 = 64;
 
 const MOST: usize = MOST_CANDIDATES as usize;
 
-/// Logits whose largest is found before any of them is looked at: that is rarely worth it.
+/// Logits of which it is asked whether any is large enough before it is asked which: that is rarely so.
 const RUN: usize = 64;
 
 /// The largest logits so far, at most [`MOST_CANDIDATES`], in descending order; of equal ones the lower token first.
@@ -47,7 +45,7 @@ impl Candidates {
         let mut least = self.logits[most - 1];
         for (run, first) in rest.chunks(RUN).zip((first..).step_by(RUN)) {
             // An equal one has a higher token than those that are kept.
-            if largest(run) <= least {
+            if !any_above(run, least) {
                 continue;
             }
             for (&logit, token) in run.iter().zip(first..) {
@@ -91,4 +89,15 @@ impl Candidates {
         }
         (tokens, logits)
     }
+}
+
+/// Whether any value is larger than `least`.
+fn any_above(values: &[f32], least: f32) -> bool {
+    let (runs, rest) = values.as_chunks::<8>();
+    let above = |run: &[f32; 8]| match cfg!(target_arch = "arm") {
+        // A core without vectors of floats asks and goes on; the others ask eight times at once.
+        true => run.iter().any(|value| *value > least),
+        false => run.iter().fold(false, |any, value| any | (*value > least)),
+    };
+    runs.iter().any(above) || rest.iter().any(|value| *value > least)
 }
