@@ -13,6 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use sprat_format::messages;
 use sprat_format::tokenizer::{Settings, TokenFlags, TokenizerKind, TokenizerTables};
 
 use self::added::{AddedTokens, Split};
@@ -47,16 +48,10 @@ pub enum EncodeError {
     },
 }
 
-impl core::fmt::Display for EncodeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Scratch { need, have } => {
-                write!(f, "the text needs {need} scratch words, there are {have}")
-            }
-            Self::Output { need, have } => write!(f, "the text has {need} tokens, there is room for {have}"),
-        }
-    }
-}
+messages!(EncodeError {
+    Self::Scratch { need, have } => ("the text needs {} scratch words, there are {}", need, have),
+    Self::Output { need, have } => ("the text has {} tokens, there is room for {}", need, have),
+});
 
 impl core::error::Error for EncodeError {}
 
