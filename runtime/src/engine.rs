@@ -3,9 +3,7 @@
 //! The engine owns nothing but its place in the text. The model stays in flash, everything that changes lies in
 //! the caller's arena.
 
-use core::fmt;
-
-use sprat_format::Limits;
+use sprat_format::{Limits, messages};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
@@ -94,41 +92,41 @@ pub enum EngineError {
     EmptyPrompt,
 }
 
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plan(error) => error.fmt(f),
-            Self::ArenaTooSmall { need, have } => {
-                write!(f, "the arena has {have} bytes, {need} are needed: {} are missing", need - have)
-            }
-            Self::ArenaMisaligned { by } => {
-                write!(f, "the arena begins {by} bytes behind a multiple of {ARENA_ALIGNMENT}: align it")
-            }
-            Self::NoTokenizer => write!(f, "the model was packed without a tokenizer: give token ids"),
-            Self::Encode(error) => error.fmt(f),
-            Self::ContextFull { need, have } => {
-                write!(f, "{need} more tokens do not fit the context, which has room for {have}")
-            }
-            Self::Token { found, vocab_size } => {
-                write!(f, "token {found} is not in the vocabulary of {vocab_size}")
-            }
-            Self::LogitsInBlocks { rows } => {
-                write!(f, "the logits come in blocks of {rows}: set logits_rows to 0 to have all at once")
-            }
-            Self::Candidates { top_k, most } => write!(
-                f,
-                "drawing among top_k {top_k} tokens (0: all) needs all logits at once, and logits_rows says that \
-                 they come in blocks: set top_k to 1 to {most}, or temperature or logits_rows to 0"
-            ),
-            Self::EmptyPrompt => {
-                write!(
-                    f,
-                    "the prompt is empty, and the model has no token that begins a text: give some text"
-                )
-            }
-        }
-    }
-}
+messages!(EngineError {
+    Self::Plan(error) => ("{}", error),
+    Self::ArenaTooSmall { need, have } => (
+        "the arena has {} bytes, {} are needed: {} are missing",
+        have,
+        need,
+        need - have,
+    ),
+    Self::ArenaMisaligned { by } => (
+        "the arena begins {} bytes behind a multiple of {}: align it",
+        by,
+        ARENA_ALIGNMENT,
+    ),
+    Self::NoTokenizer => ("the model was packed without a tokenizer: give token ids"),
+    Self::Encode(error) => ("{}", error),
+    Self::ContextFull { need, have } => (
+        "{} more tokens do not fit the context, which has room for {}",
+        need,
+        have,
+    ),
+    Self::Token { found, vocab_size } => ("token {} is not in the vocabulary of {}", found, vocab_size),
+    Self::LogitsInBlocks { rows } => (
+        "the logits come in blocks of {}: set logits_rows to 0 to have all at once",
+        rows,
+    ),
+    Self::Candidates { top_k, most } => (
+        "drawing among top_k {} tokens (0: all) needs all logits at once, and logits_rows says that they come in \
+         blocks: set top_k to 1 to {}, or temperature or logits_rows to 0",
+        top_k,
+        most,
+    ),
+    Self::EmptyPrompt => (
+        "the prompt is empty, and the model has no token that begins a text: give some text"
+    ),
+});
 
 impl core::error::Error for EngineError {}
 

@@ -3,9 +3,7 @@
 //! The same constant function is called by the packer on a laptop, by a board's build script and by the
 //! engine on the device; the engine cuts its arena by these numbers and no others.
 
-use core::fmt;
-
-use sprat_format::{BLOCK_ROWS, Config, ConfigError, KvType, Limits};
+use sprat_format::{BLOCK_ROWS, Config, ConfigError, KvType, Limits, messages};
 
 use crate::kernels::{HEAD_UNIT, MIX_BLOCK, PAIR};
 use crate::tokenizer::scratch_words;
@@ -95,17 +93,17 @@ pub enum PlanError {
     TooLarge,
 }
 
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Limit { field, found, least, most } => {
-                write!(f, "{field} is {found}, expected {least} to {most}")
-            }
-            Self::TooLarge => write!(f, "the memory needed is more than this machine can address"),
-        }
-    }
-}
+messages!(PlanError {
+    Self::Config(error) => ("{}", error),
+    Self::Limit { field, found, least, most } => (
+        "{} is {}, expected {} to {}",
+        field,
+        found,
+        least,
+        most,
+    ),
+    Self::TooLarge => ("the memory needed is more than this machine can address"),
+});
 
 impl core::error::Error for PlanError {}
 

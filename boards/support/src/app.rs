@@ -3,8 +3,7 @@
 //! It knows no hardware. The board hands in the model, the arena, a console and a counter, so that what is
 //! tested on the laptop is what runs on the device.
 
-use core::fmt;
-
+use sprat::format::messages;
 use sprat::{
     Engine, EngineError, Generator, Image, ImageError, Kernels, Sampler, SamplerConfig, Special, StopReason,
     Team,
@@ -58,16 +57,12 @@ impl AppError {
     }
 }
 
-impl fmt::Display for AppError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Model(error) => write!(f, "model refused: {error}"),
-            Self::Arena(error) => write!(f, "arena refused: {error}"),
-            Self::Prompt(error) => write!(f, "prompt refused: {error}"),
-            Self::Token(error) => write!(f, "no token: {error}"),
-        }
-    }
-}
+messages!(AppError {
+    Self::Model(error) => ("model refused: {}", error),
+    Self::Arena(error) => ("arena refused: {}", error),
+    Self::Prompt(error) => ("prompt refused: {}", error),
+    Self::Token(error) => ("no token: {}", error),
+});
 
 /// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes), on the cores of
 /// `team`.

@@ -8,7 +8,7 @@ use core::ffi::CStr;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use defmt::{Display2Format, error, info, warn};
+use defmt::{error, info, warn};
 // The logger's symbols; nothing of it is called by name.
 use defmt_semihosting as _;
 use semihosting::experimental::env;
@@ -84,7 +84,7 @@ impl Firmware {
         let answer =
             app::answer(self.model, self.arena, self.context_tokens, &Solo, &request, &mut console, counter)
                 .map_err(|error| {
-                    error!("{}", Display2Format(&error));
+                    error!("{}", error);
                     error.exit()
                 })?;
         let report = Report {

@@ -92,6 +92,7 @@ mod config;
 mod container;
 mod error;
 mod layout;
+mod messages;
 mod role;
 mod tensor;
 pub mod tokenizer;
