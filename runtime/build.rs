@@ -21,6 +21,9 @@ fn main() {
     if isa != "portable" {
         println!("cargo::rustc-cfg=sprat_isa=\"{isa}\"");
     }
+    // Functions of nothing but assembly know nothing of the compiler's target.
+    let core = if target.starts_with("thumbv8m") { "cortex-m33" } else { "cortex-m4" };
+    println!("cargo::rustc-env=SPRAT_ASSEMBLER=.cpu {core}; .fpu fpv4-sp-d16");
 }
 
 fn default_isa(target: &str, flags: &str) -> &'static str {

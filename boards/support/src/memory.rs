@@ -93,7 +93,7 @@ const FIRMWARE_BYTES: u64 = 128 * KIB;
 /// Statics beside arena and request: the logger, the once-flags.
 const STATICS_BYTES: u64 = 2 * KIB;
 /// Stack above the runtime's: the application's frames and a fault's.
-const STACK_BYTES: u64 = 2 * KIB;
+const STACK_BYTES: u64 = 3 * KIB;
 
 /// Every board.
 pub const BOARDS: &[Board] = &[QEMU_MPS2_AN386, NRF52840, RP2350, STM32H743];

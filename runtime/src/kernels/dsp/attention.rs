@@ -3,7 +3,7 @@
 //! Two heads that share keys and values share their loading and unpacking too: `SXTB16` makes two halfwords of a
 //! word's bytes, `SMLAD` multiplies two pairs. Values are summed over positions, so words of two positions are first
 //! packed into pairs of one component. The loops take every core register, which inline assembly cannot give: they
-//! are functions of nothing but assembly, for which the assembler has to be told of the floating-point unit.
+//! are functions of nothing but assembly, for which the assembler has to be told what the core has.
 
 use core::arch::naked_asm;
 
@@ -185,7 +185,7 @@ macro_rules! two_heads_begin {
 #[unsafe(naked)]
 unsafe extern "C" fn score_two_of_8(_: &Scoring) -> i32 {
     naked_asm!(
-        ".fpu fpv4-sp-d16",
+        env!("SPRAT_ASSEMBLER"),
         two_heads_begin!(),
         "ldr r6, [r0, #20]
         mov r0, #0x80008000
@@ -221,7 +221,7 @@ unsafe extern "C" fn score_two_of_8(_: &Scoring) -> i32 {
 #[unsafe(naked)]
 unsafe extern "C" fn score_two(_: &Scoring) -> i32 {
     naked_asm!(
-        ".fpu fpv4-sp-d16",
+        env!("SPRAT_ASSEMBLER"),
         two_heads_begin!(),
         "vmov s7, r12
         vldr s8, [r0, #16]
@@ -259,8 +259,8 @@ unsafe extern "C" fn score_two(_: &Scoring) -> i32 {
 #[unsafe(naked)]
 unsafe extern "C" fn score_one(_: &Scoring) -> i32 {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        push {{r4-r11, lr}}
+        env!("SPRAT_ASSEMBLER"),
+        "push {{r4-r11, lr}}
         ldrd r1, r2, [r0]
         ldrd r3, r12, [r0, #8]
         ldrd r10, r11, [r0, #16]
@@ -328,8 +328,8 @@ fn multiply(scales: &[f16], multipliers: &mut [i32]) -> f32 {
 #[unsafe(naked)]
 unsafe extern "C" fn largest_halves(_: *const [f16; 2], _words: usize) -> u32 {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        mov r2, r0
+        env!("SPRAT_ASSEMBLER"),
+        "mov r2, r0
         movs r0, #0
         lsrs r3, r1, #1
         beq 3f
@@ -361,8 +361,8 @@ unsafe extern "C" fn largest_halves(_: *const [f16; 2], _words: usize) -> u32 {
 #[unsafe(naked)]
 unsafe extern "C" fn multiply_pairs(_: *const [f16; 2], _: *mut i32, _pairs: usize, _inverse: u32) {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        cbz r2, 3f
+        env!("SPRAT_ASSEMBLER"),
+        "cbz r2, 3f
         push {{r4, lr}}
         vmov s2, r3
         2:
@@ -431,8 +431,8 @@ unsafe extern "C" fn weigh_pairs<const STEP: usize>(
     _power: &[i32; 4],
 ) -> i32 {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        push {{r4-r11, lr}}
+        env!("SPRAT_ASSEMBLER"),
+        "push {{r4-r11, lr}}
         ldr r12, [sp, #36]
         ldmia r12, {{r4-r7}}
         movs r8, #0
@@ -552,8 +552,8 @@ macro_rules! add_mixed {
 #[unsafe(naked)]
 unsafe extern "C" fn mix_one(_: &Mixing) {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        push {{r4-r11, lr}}
+        env!("SPRAT_ASSEMBLER"),
+        "push {{r4-r11, lr}}
         ldr lr, [r0, #16]
         vldr s4, [r0, #24]
         ldm r0, {{r0-r3}}
@@ -626,8 +626,8 @@ macro_rules! mix_pair {
 #[unsafe(naked)]
 unsafe extern "C" fn mix_two<const STRIDE: usize>(_: &Mixing) {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        push {{r4-r11, lr}}
+        env!("SPRAT_ASSEMBLER"),
+        "push {{r4-r11, lr}}
         ldrd r2, r3, [r0, #16]
         vmov s2, s3, r2, r3
         vldr s4, [r0, #24]
@@ -708,8 +708,8 @@ macro_rules! mix_half {
 #[unsafe(naked)]
 unsafe extern "C" fn mix_halves(_: &Mixing) {
     naked_asm!(
-        ".fpu fpv4-sp-d16
-        push {{r4-r11, lr}}
+        env!("SPRAT_ASSEMBLER"),
+        "push {{r4-r11, lr}}
         mov lr, r0
         vldr s4, [r0, #24]",
         mix_half!("2", "pkhbt r8, r8, r9, lsl #16"),
