@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use sprat_board_support::memory::limits_for_context;
 
-use crate::model::{Model, arena_for, engine, kernels};
+use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
 
 /// How the sequence is fed.
@@ -43,7 +43,7 @@ pub fn logits(
 ) -> Result<Logits> {
     let image = model.image()?;
     // The context is as large as the sequence: what the file was packed for is not the question here.
-    let limits = limits_for_context(image.limits(), ids.len() as u32);
+    let limits = host_limits(&limits_for_context(image.limits(), ids.len() as u32));
     let team = Threads::new(threads)?;
     let mut arena = arena_for(&image, &limits, &team).context("the ids do not fit the model's positions")?;
     let mut engine = engine(&image, limits, &mut arena, kernels(kernels_name)?, &team)?;
