@@ -165,7 +165,7 @@ impl Subject<'_, '_, '_, '_> {
         let begun = Instant::now();
         for _ in 0..self.answer_tokens {
             self.engine.feed(&[token]).map_err(|error| anyhow!("{error}"))?;
-            token = self.engine.sample(&mut sampler);
+            token = self.engine.sample(&mut sampler, None).map_err(|error| anyhow!("{error}"))?;
         }
         Ok(begun.elapsed().as_secs_f64())
     }

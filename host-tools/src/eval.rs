@@ -154,7 +154,9 @@ fn measure(
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Vec<Tally>)>> = Mutex::new(Vec::new());
     let work = || -> Result<()> {
-        let limits = |image: &Image<'_>| limits_for_context(image.limits(), context);
+        // Every logit is looked at.
+        let limits =
+            |image: &Image<'_>| Limits { logits_rows: 0, ..limits_for_context(image.limits(), context) };
         let exact = Limits { kv: KvType::F32, ..limits(reference) };
         let all: Vec<_> = [(reference, exact)]
             .into_iter()
@@ -202,8 +204,8 @@ fn measure_window(
         let (token, target) = (pair[0], pair[1] as usize);
         let mut reference: Option<Distribution> = None;
         for (engine, tally) in engines.iter_mut().zip(&mut tallies) {
-            engine.feed(&[token]).map_err(|error| anyhow!("{error}"))?;
-            let found = Distribution::of(engine.logits());
+            let logits = engine.feed(&[token]).and_then(|()| engine.logits());
+            let found = Distribution::of(logits.map_err(|error| anyhow!("{error}"))?);
             let reference = reference.get_or_insert_with(|| found.clone());
             tally.add(reference, &found, target);
         }

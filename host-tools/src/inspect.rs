@@ -33,6 +33,8 @@ pub struct Inspection {
     pub parameters: u64,
     /// What it was packed for.
     pub limits: Option<Limits>,
+    /// Of these, the rows of the output head whose logits are in memory at once; 0 for all.
+    pub logits_rows: Option<u32>,
     /// The token that begins a text.
     pub bos: Option<u32>,
     /// Whether a prompt begins with it.
@@ -151,6 +153,7 @@ pub fn inspect_image(image: &Image<'_>) -> Inspection {
         config: meta.config,
         parameters: parameters(&tensors),
         limits: Some(meta.limits),
+        logits_rows: Some(meta.limits.logits_rows),
         bos: meta.bos,
         add_bos: meta.add_bos,
         end_tokens: meta.end_tokens.to_vec(),
@@ -183,6 +186,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
         config: checkpoint.config,
         parameters: parameters(&tensors),
         limits: None,
+        logits_rows: None,
         bos: checkpoint.bos,
         add_bos: checkpoint.add_bos,
         end_tokens: checkpoint.end_tokens.clone(),
@@ -246,11 +250,15 @@ impl Inspection {
         row("norm", format!("{:?}, eps {:e}", config.norm, config.norm_eps));
         row("positions", format!("{}, {:?}", config.max_positions, config.position));
         if let Some(limits) = &self.limits {
-            let Limits { context, prefill_chunk, prompt_bytes, kv } = *limits;
+            let Limits { context, prefill_chunk, prompt_bytes, kv, logits_rows } = *limits;
+            let logits = match logits_rows {
+                0 => "all logits at once".to_owned(),
+                rows => format!("logits in blocks of {rows}"),
+            };
             row(
                 "packed for",
                 format!(
-                    "context {context}, prefill chunk {prefill_chunk}, prompt of {prompt_bytes} bytes, kv {}",
+                    "context {context}, prefill chunk {prefill_chunk}, prompt of {prompt_bytes} bytes, kv {}, {logits}",
                     kv_name(kv)
                 ),
             );

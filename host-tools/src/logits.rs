@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use sprat_board_support::memory::limits_for_context;
+use sprat_format::Limits;
 
 use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
@@ -43,7 +44,8 @@ pub fn logits(
 ) -> Result<Logits> {
     let image = model.image()?;
     // The context is as large as the sequence: what the file was packed for is not the question here.
-    let limits = host_limits(&limits_for_context(image.limits(), ids.len() as u32));
+    let limits = limits_for_context(image.limits(), ids.len() as u32);
+    let limits = Limits { logits_rows: 0, ..host_limits(&limits) };
     let team = Threads::new(threads)?;
     let mut arena = arena_for(&image, &limits, &team).context("the ids do not fit the model's positions")?;
     let mut engine = engine(&image, limits, &mut arena, kernels(kernels_name)?, &team)?;
@@ -53,7 +55,7 @@ pub fn logits(
         Feeding::Prefill => engine.feed_each(ids, |_, logits| values.extend_from_slice(logits)),
         Feeding::TokenByToken => ids.iter().try_for_each(|&id| {
             engine.feed(&[id])?;
-            values.extend_from_slice(engine.logits());
+            values.extend_from_slice(engine.logits()?);
             Ok(())
         }),
     };

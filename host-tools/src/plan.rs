@@ -35,6 +35,8 @@ pub struct Report {
     pub kv: &'static str,
     /// Tokens that one pass over the weights processes while reading a prompt.
     pub prefill_chunk: u32,
+    /// Rows of the output head whose logits are in memory at once; 0 for all.
+    pub logits_rows: u32,
     /// Flash.
     pub flash: Flash,
     /// RAM.
@@ -69,7 +71,7 @@ pub struct Flash {
 pub struct Ram {
     /// Keys and values.
     pub kv: u64,
-    /// Logits of one position.
+    /// Logits of one position or of a block, and what they are computed from.
     pub logits: u64,
     /// Tokens of a prompt.
     pub tokens: u64,
@@ -140,7 +142,7 @@ fn ram(board: &Board, config: &Config, limits: &Limits) -> Result<Ram> {
     let available = board.memory.ram.bytes;
     Ok(Ram {
         kv: fit.plan.kv_bytes as u64,
-        logits: fit.plan.logits_bytes as u64,
+        logits: (fit.plan.logits_bytes + fit.plan.last_bytes) as u64,
         tokens: fit.plan.tokens_bytes as u64,
         scratch: fit.plan.scratch_bytes as u64,
         arena: fit.arena_bytes,
@@ -182,6 +184,7 @@ pub fn plan(subject: &Subject, limits: &Limits, board: &Board) -> Result<Report>
         context: limits.context,
         kv: kv_name(limits.kv),
         prefill_chunk: limits.prefill_chunk,
+        logits_rows: limits.logits_rows,
         flash,
         ram,
         fits: flash.missing == 0 && ram.missing == 0,
@@ -219,7 +222,9 @@ impl Report {
         }
         if ram.missing > 0 {
             let advice = match self.largest_context {
-                0 => "no context fits: a smaller prefill chunk, prompt or vocabulary is needed".to_owned(),
+                0 => "no context fits: a smaller prefill chunk, prompt or vocabulary, or logits in blocks \
+                      (--logits-rows), is needed"
+                    .to_owned(),
                 largest => format!("the largest context that fits is {largest} (--context {largest})"),
             };
             bail!(
@@ -255,7 +260,11 @@ impl fmt::Display for Report {
         writeln!(f, "  needed              {} of {}: {fits}", bytes(flash.needed), grouped(flash.available))?;
         writeln!(f, "\nRAM")?;
         writeln!(f, "  keys and values     {}", bytes(ram.kv))?;
-        writeln!(f, "  logits              {}", bytes(ram.logits))?;
+        let at_once = match self.logits_rows {
+            0 => String::new(),
+            rows => format!(", in blocks of {}", grouped(rows.into())),
+        };
+        writeln!(f, "  logits              {}{at_once}", bytes(ram.logits))?;
         writeln!(f, "  prompt tokens       {}", bytes(ram.tokens))?;
         writeln!(f, "  scratch             {}", bytes(ram.scratch))?;
         writeln!(f, "  arena, all of these {}", bytes(ram.arena))?;
@@ -305,7 +314,7 @@ mod tests {
     }
 
     fn limits(context: u32) -> Limits {
-        Limits { context, prefill_chunk: 8, prompt_bytes: 4 * context, kv: KvType::Q8 }
+        Limits { context, prefill_chunk: 8, prompt_bytes: 4 * context, kv: KvType::Q8, logits_rows: 0 }
     }
 
     #[test]
@@ -334,6 +343,16 @@ mod tests {
         let message = plan(&large, &limits(64), board).unwrap().require_fit().unwrap_err().to_string();
         assert!(message.contains("4,325,376 bytes are missing"), "{message}");
         assert!(Board::by_name("toaster").unwrap_err().to_string().contains("qemu-mps2-an386"));
+    }
+
+    #[test]
+    fn logits_in_blocks_take_the_memory_of_a_block() {
+        let board = Board::by_name("nrf52840").unwrap();
+        let whole = plan(&subject(), &limits(64), board).unwrap();
+        let blocks = plan(&subject(), &Limits { logits_rows: 64, ..limits(64) }, board).unwrap();
+        assert_eq!(whole.ram.arena - blocks.ram.arena, 4 * (1024 - 64));
+        assert!(blocks.to_string().contains("768, in blocks of 64"), "{blocks}");
+        assert!(!whole.to_string().contains("in blocks"));
     }
 
     #[test]

@@ -61,9 +61,7 @@ impl<'a> Store<'a> {
         let place = slot * stride..(slot + 1) * stride;
         match self {
             Self::Q8 { values, scales } => {
-                // A scale beyond the largest half float would be infinite, which not every core converts alike.
-                let scale = (kernels.quantize)(head, &mut values[place]).min(65504.0);
-                scales[slot] = f16::from_f32(scale);
+                scales[slot] = (kernels.quantize)(head, &mut values[place]);
             }
             Self::F16(values) => {
                 values[place].iter_mut().zip(head).for_each(|(stored, x)| *stored = f16::from_f32(*x));

@@ -3,19 +3,18 @@
 //! The engine owns nothing but its place in the text. The model stays in flash, everything that changes lies in
 //! the caller's arena.
 
-use core::fmt;
-
-use sprat_format::Limits;
+use sprat_format::{Limits, messages};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
-use crate::forward::{Scratch, forward, logits};
+use crate::forward::{Scratch, finish, forward, logits};
+use crate::hash::LogitsHash;
 use crate::image::Image;
 use crate::kernels::Kernels;
 use crate::layers::Compute;
 use crate::meter::{Meter, Probe, Stage};
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
-use crate::sampler::Sampler;
+use crate::sampler::{MOST_CANDIDATES, Sampler};
 use crate::team::{Solo, Team};
 use crate::tokenizer::{EncodeError, Special};
 use crate::weights::Weights;
@@ -30,8 +29,10 @@ pub struct Engine<'i, 'm, 'a> {
     limits: Limits,
     plan: Plan,
     cache: Cache<'a>,
-    /// V: logits after the last token.
+    /// V, logits after the last token; or room for a block of them.
     logits: &'a mut [f32],
+    /// H: what they are computed from.
+    last: &'a mut [f32],
     /// context: a prompt's tokens.
     tokens: &'a mut [u32],
     /// Activations, or the tokenizer's work space.
@@ -75,37 +76,57 @@ pub enum EngineError {
         /// Tokens of the vocabulary.
         vocab_size: u32,
     },
+    /// All logits were asked for, and the limits have room for a block of them only.
+    LogitsInBlocks {
+        /// Rows of a block.
+        rows: usize,
+    },
+    /// So many candidates cannot be found in logits that come in blocks.
+    Candidates {
+        /// Tokens among which one would be drawn, 0 for all.
+        top_k: u32,
+        /// Most that can be kept.
+        most: u32,
+    },
     /// There is no token to predict from: the prompt is empty and the model has none that begins a text.
     EmptyPrompt,
 }
 
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plan(error) => error.fmt(f),
-            Self::ArenaTooSmall { need, have } => {
-                write!(f, "the arena has {have} bytes, {need} are needed: {} are missing", need - have)
-            }
-            Self::ArenaMisaligned { by } => {
-                write!(f, "the arena begins {by} bytes behind a multiple of {ARENA_ALIGNMENT}: align it")
-            }
-            Self::NoTokenizer => write!(f, "the model was packed without a tokenizer: give token ids"),
-            Self::Encode(error) => error.fmt(f),
-            Self::ContextFull { need, have } => {
-                write!(f, "{need} more tokens do not fit the context, which has room for {have}")
-            }
-            Self::Token { found, vocab_size } => {
-                write!(f, "token {found} is not in the vocabulary of {vocab_size}")
-            }
-            Self::EmptyPrompt => {
-                write!(
-                    f,
-                    "the prompt is empty, and the model has no token that begins a text: give some text"
-                )
-            }
-        }
-    }
-}
+messages!(EngineError {
+    Self::Plan(error) => ("{}", error),
+    Self::ArenaTooSmall { need, have } => (
+        "the arena has {} bytes, {} are needed: {} are missing",
+        have,
+        need,
+        need - have,
+    ),
+    Self::ArenaMisaligned { by } => (
+        "the arena begins {} bytes behind a multiple of {}: align it",
+        by,
+        ARENA_ALIGNMENT,
+    ),
+    Self::NoTokenizer => ("the model was packed without a tokenizer: give token ids"),
+    Self::Encode(error) => ("{}", error),
+    Self::ContextFull { need, have } => (
+        "{} more tokens do not fit the context, which has room for {}",
+        need,
+        have,
+    ),
+    Self::Token { found, vocab_size } => ("token {} is not in the vocabulary of {}", found, vocab_size),
+    Self::LogitsInBlocks { rows } => (
+        "the logits come in blocks of {}: set logits_rows to 0 to have all at once",
+        rows,
+    ),
+    Self::Candidates { top_k, most } => (
+        "drawing among top_k {} tokens (0: all) needs all logits at once, and logits_rows says that they come in \
+         blocks: set top_k to 1 to {}, or temperature or logits_rows to 0",
+        top_k,
+        most,
+    ),
+    Self::EmptyPrompt => (
+        "the prompt is empty, and the model has no token that begins a text: give some text"
+    ),
+});
 
 impl core::error::Error for EngineError {}
 
@@ -156,7 +177,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             limits,
             plan,
             cache: Cache::carve(&mut carver, config, &limits, &plan.sizes),
-            logits: carver.take(config.vocab_size as usize),
+            logits: carver.take(plan.sizes.logits),
+            last: carver.take(config.hidden_size as usize),
             tokens: carver.take(limits.context as usize),
             scratch: carver.take(plan.scratch_bytes),
             position: 0,
@@ -178,12 +200,31 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.meter.probe = Some(probe);
     }
 
-    /// Chooses the token that follows. The logits are used up.
-    pub fn sample(&mut self, sampler: &mut Sampler) -> u32 {
-        self.meter.begin(Stage::Sampling);
-        let token = sampler.sample(self.logits);
-        self.meter.begin(Stage::Outside);
-        token
+    /// Chooses the token that follows, from all logits or from blocks of them, which go through `hash` too. The logits
+    /// are used up.
+    ///
+    /// # Errors
+    /// The logits come in blocks, and the sampler needs them all at once.
+    pub fn sample(
+        &mut self,
+        sampler: &mut Sampler,
+        mut hash: Option<&mut LogitsHash>,
+    ) -> Result<u32, EngineError> {
+        let by_block = sampler.takes_blocks();
+        if self.logits_in_blocks() && !by_block {
+            return Err(EngineError::Candidates { top_k: sampler.top_k(), most: MOST_CANDIDATES });
+        }
+        let mut chosen = None;
+        self.each_logits(|first, block| {
+            if let Some(hash) = &mut hash {
+                hash.update(block);
+            }
+            match by_block {
+                true => sampler.offer(first, block),
+                false => chosen = Some(sampler.sample(block)),
+            }
+        });
+        Ok(chosen.unwrap_or_else(|| sampler.choose()))
     }
 
     /// Products (multiply-adds) done so far in matrices and in attention: for a token at which attention reads T
@@ -214,9 +255,43 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.position = self.position.min(tokens);
     }
 
+    /// Whether the logits come in blocks, because the limits have no room for all of them.
+    pub fn logits_in_blocks(&self) -> bool {
+        self.logits.len() < self.image.config().vocab_size as usize
+    }
+
     /// The logits (V) of the token that follows the last one fed. They may be changed in place, as sampling does.
-    pub fn logits(&mut self) -> &mut [f32] {
-        self.logits
+    ///
+    /// # Errors
+    /// The logits come in blocks.
+    pub fn logits(&mut self) -> Result<&mut [f32], EngineError> {
+        self.require_all_logits()?;
+        Ok(self.logits)
+    }
+
+    fn require_all_logits(&self) -> Result<(), EngineError> {
+        match self.logits_in_blocks() {
+            true => Err(EngineError::LogitsInBlocks { rows: self.logits.len() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Calls `each` with the logits of the token that follows the last one fed, block by block: with the number of
+    /// the first token of a block and the block, which may be changed in place. It is one block if the limits have
+    /// room for all; else every block is computed anew, as often as this is called.
+    pub fn each_logits(&mut self, mut each: impl FnMut(usize, &mut [f32])) {
+        let meter = &self.meter;
+        let mut each = |first, block: &mut [f32]| {
+            meter.begin(Stage::Sampling);
+            each(first, block);
+            meter.begin(Stage::Outside);
+        };
+        if self.logits.len() == self.image.config().vocab_size as usize {
+            return each(0, self.logits);
+        }
+        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
+        let compute = Compute { kernels: self.kernels, team: self.team, meter };
+        logits(&self.weights, compute, &mut scratch, self.last, self.logits, &mut each);
     }
 
     /// Tokenizes a text, without the token that begins a text.
@@ -256,7 +331,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         fed.map(|()| count)
     }
 
-    /// Feeds tokens, in chunks. Afterwards [`logits`](Self::logits) are those that follow the last one.
+    /// Feeds tokens, in chunks. Afterwards [`logits`](Self::logits) or
+    /// [`each_logits`](Self::each_logits) are those that follow the last one.
     ///
     /// # Errors
     /// No token, a token beyond the vocabulary, or more tokens than room. Nothing was fed then.
@@ -268,12 +344,13 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// Feeds tokens and calls `each` with the index of every token and the logits (V) that follow it.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed).
+    /// As [`feed`](Self::feed), and that the logits come in blocks; nothing was fed then either.
     pub fn feed_each(
         &mut self,
         tokens: &[u32],
         each: impl FnMut(usize, &mut [f32]),
     ) -> Result<(), EngineError> {
+        self.require_all_logits()?;
         self.run(tokens, |_| true, each)
     }
 
@@ -288,6 +365,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
             return Err(EngineError::Token { found, vocab_size: config.vocab_size });
         }
+        let in_blocks = self.logits_in_blocks();
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
         let chunk_size = self.limits.prefill_chunk as usize;
         let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
@@ -297,9 +375,14 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             for index in 0..chunk.len() {
                 let token = number * chunk_size + index;
                 if wanted(token) {
-                    logits(config, &self.weights, compute, &mut scratch, index, self.logits);
-                    self.meter.begin(Stage::Outside);
-                    each(token, self.logits);
+                    finish(config, &self.weights, compute, &scratch, index, self.last);
+                }
+                if wanted(token) && !in_blocks {
+                    let each = &mut |_, all: &mut [f32]| {
+                        self.meter.begin(Stage::Outside);
+                        each(token, all);
+                    };
+                    logits(&self.weights, compute, &mut scratch, self.last, self.logits, each);
                 }
             }
         }

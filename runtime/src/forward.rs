@@ -98,7 +98,9 @@ pub(crate) fn forward(
     }
     rotary_angles(weights.rotary_frequencies, start, scratch.cos, scratch.sin);
 
-    for (l, layer) in weights.layers().enumerate() {
+    for l in 0..config.layers as usize {
+        // The image's check found every layer.
+        let Some(layer) = weights.layer(l) else { return };
         norm(config, compute, layer.attention_norm, layer.attention_norm_bias, x, h);
         meter.begin(Stage::Qkv);
         Input::new(h, xq).times_each(
@@ -140,19 +142,37 @@ pub(crate) fn forward(
     }
 }
 
-/// The logits (V) that follow the chunk's token number `index`.
-pub(crate) fn logits(
+/// What the logits after the chunk's token number `index` are computed from: `last` (H).
+pub(crate) fn finish(
     config: &Config,
     weights: &Weights,
     compute: Compute,
-    scratch: &mut Scratch,
+    scratch: &Scratch,
     index: usize,
-    out: &mut [f32],
+    last: &mut [f32],
 ) {
-    let hidden = config.hidden_size as usize;
-    let x = &scratch.x[index * hidden..(index + 1) * hidden];
-    let h = &mut scratch.h[..hidden];
-    norm(config, compute, weights.final_norm, weights.final_norm_bias, x, h);
+    let x = &scratch.x[index * last.len()..(index + 1) * last.len()];
+    norm(config, compute, weights.final_norm, weights.final_norm_bias, x, last);
+}
+
+/// The logits (V) that follow from `last` (H), in blocks of as many as `block` holds: `each` gets the first token of
+/// a block and the block.
+pub(crate) fn logits(
+    weights: &Weights,
+    compute: Compute,
+    scratch: &mut Scratch,
+    last: &[f32],
+    block: &mut [f32],
+    each: &mut dyn FnMut(usize, &mut [f32]),
+) {
     compute.meter.begin(Stage::Head);
-    Input::new(h, &mut scratch.xq).times(compute, &weights.head, weights.head_bias, out);
+    let mut input = Input::new(last, &mut scratch.xq);
+    let vocabulary = weights.head.rows();
+    for first in (0..vocabulary).step_by(block.len()) {
+        let rows = first..vocabulary.min(first + block.len());
+        let block = &mut block[..rows.len()];
+        let bias = weights.head_bias.map(|bias| &bias[rows.clone()]);
+        input.times(compute, &weights.head.part(rows), bias, block);
+        each(first, block);
+    }
 }

@@ -45,7 +45,8 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
     /// [`stop_reason`](Self::stop_reason) gives. The end token itself is not returned.
     ///
     /// # Errors
-    /// [`EngineError::EmptyPrompt`] when nothing was fed before.
+    /// [`EngineError::EmptyPrompt`] when nothing was fed before, [`EngineError::Candidates`] when the logits come in
+    /// blocks in which the sampler cannot find what it draws among.
     pub fn next_token(&mut self) -> Result<Option<u32>, EngineError> {
         if self.stopped.is_some() {
             return Ok(None);
@@ -63,10 +64,7 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
             self.engine.feed(&[token])?;
             self.pending = None;
         }
-        if let Some(hash) = &mut self.hash {
-            hash.update(self.engine.logits());
-        }
-        let token = self.engine.sample(&mut self.sampler);
+        let token = self.engine.sample(&mut self.sampler, self.hash.as_mut())?;
         if self.engine.image().is_end(token) {
             return Ok(self.stop(StopReason::EndToken));
         }

@@ -3,10 +3,8 @@
 //! The image is where the format meets the runtime: besides the format's own checks it makes sure that the
 //! bytes can be read in place (alignment) and that tokenizer and model speak of the same vocabulary.
 
-use core::fmt;
-
 use sprat_format::tokenizer::{TokenizerError, TokenizerTables};
-use sprat_format::{Config, FormatError, Limits, Meta, PackedFile};
+use sprat_format::{Config, FormatError, Limits, Meta, PackedFile, messages};
 
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
 use crate::tokenizer::Tokenizer;
@@ -46,21 +44,21 @@ pub enum ImageError {
     Plan(PlanError),
 }
 
-impl fmt::Display for ImageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Misaligned { by } => {
-                write!(f, "the model begins {by} bytes behind a multiple of {ARENA_ALIGNMENT}: align it")
-            }
-            Self::Format(error) => error.fmt(f),
-            Self::Tokenizer(error) => write!(f, "section TOKN: {error}"),
-            Self::Vocabulary { tokenizer, model } => {
-                write!(f, "the tokenizer has {tokenizer} tokens, the model only {model}")
-            }
-            Self::Plan(error) => write!(f, "packed limits: {error}"),
-        }
-    }
-}
+messages!(ImageError {
+    Self::Misaligned { by } => (
+        "the model begins {} bytes behind a multiple of {}: align it",
+        by,
+        ARENA_ALIGNMENT,
+    ),
+    Self::Format(error) => ("{}", error),
+    Self::Tokenizer(error) => ("section TOKN: {}", error),
+    Self::Vocabulary { tokenizer, model } => (
+        "the tokenizer has {} tokens, the model only {}",
+        tokenizer,
+        model,
+    ),
+    Self::Plan(error) => ("packed limits: {}", error),
+});
 
 impl core::error::Error for ImageError {}
 

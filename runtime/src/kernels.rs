@@ -70,7 +70,7 @@ pub(crate) struct Q8<'m> {
     pub layout: Layout,
 }
 
-impl Q8<'_> {
+impl<'m> Q8<'m> {
     /// Rows that are stored together: a part of the matrix begins at a multiple of this.
     pub(crate) const fn unit(&self) -> usize {
         self.layout.padded_rows(1) as usize
@@ -155,8 +155,9 @@ pub(crate) struct AttentionWork<'w> {
 #[derive(Debug)]
 pub struct Kernels {
     name: &'static str,
-    /// Quantizes one group, padded with zeros to the length of `q`, and returns its scale.
-    pub(crate) quantize: fn(x: &[f32], q: &mut [i8]) -> f32,
+    /// Quantizes one head for the cache, padded with zeros to the length of `q`, and returns its scale, at most the
+    /// largest half float.
+    pub(crate) quantize: fn(x: &[f32], q: &mut [i8]) -> f16,
     /// Quantizes T rows of C values as input for matrices in this layout.
     pub(crate) prepare: fn(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared),
     /// Products of a q8 matrix with T rows that were prepared for its layout.
@@ -181,6 +182,8 @@ pub struct Kernels {
     pub(crate) dot: fn(a: &[f32], b: &[f32]) -> f32,
     /// The sum of a row, in the lane order.
     pub(crate) sum: fn(a: &[f32]) -> f32,
+    /// The square root, correctly rounded.
+    pub(crate) sqrt: fn(x: f32) -> f32,
     /// `sum` += `x`.
     pub(crate) add: fn(x: &[f32], sum: &mut [f32]),
     /// `out` = (`x` - `mean`) * `scale` * `weight`.

@@ -63,7 +63,7 @@ fn norm_row(
             (mean, (kernels.dot)(out, out))
         }
     };
-    let scale = 1.0 / math::sqrt(squares / count + config.norm_eps);
+    let scale = 1.0 / (kernels.sqrt)(squares / count + config.norm_eps);
     (kernels.normalize)(x, mean, scale, weight, out);
     if let Some(bias) = bias {
         (kernels.add)(bias, out);
@@ -264,7 +264,7 @@ pub(crate) fn attend(
     let width = config.query_size() as usize;
     let shared = (config.heads / config.kv_heads) as usize;
     let kernels = compute.kernels;
-    let scale = 1.0 / math::sqrt(head_dim as f32);
+    let scale = 1.0 / (kernels.sqrt)(head_dim as f32);
     let is_q8 = matches!(cache.keys(layer, 0, 0), Run::Q8(_));
     if !is_q8 {
         query.iter_mut().for_each(|q| *q *= scale);

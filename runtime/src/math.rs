@@ -15,6 +15,14 @@
 /// added to the exponent.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
+    let power = exp_within(x);
+    let power = if x < -87.3 { 0.0 } else { power };
+    if x > 88.7 { f32::INFINITY } else { power }
+}
+
+/// e^x for -87.3 <= x <= 88.7, with the bits of [`exp`].
+#[inline(always)]
+pub(crate) fn exp_within(x: f32) -> f32 {
     // ln 2 in two parts; the first has so few bits that n times it is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -27,9 +35,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5.000_000_3e-1;
     let p = p * (r * r) + r + 1.0;
-    let power = f32::from_bits(p.to_bits().wrapping_add((n as u32) << 23));
-    let power = if x < -87.3 { 0.0 } else { power };
-    if x > 88.7 { f32::INFINITY } else { power }
+    f32::from_bits(p.to_bits().wrapping_add((n as u32) << 23))
 }
 
 /// The nearest integer, ties to even, as an integer and as a float; for |x| < 2^22.

@@ -3,9 +3,7 @@
 //! The same constant function is called by the packer on a laptop, by a board's build script and by the
 //! engine on the device; the engine cuts its arena by these numbers and no others.
 
-use core::fmt;
-
-use sprat_format::{Config, ConfigError, KvType, Limits};
+use sprat_format::{BLOCK_ROWS, Config, ConfigError, KvType, Limits, messages};
 
 use crate::kernels::{HEAD_UNIT, MIX_BLOCK, PAIR};
 use crate::tokenizer::scratch_words;
@@ -13,6 +11,9 @@ use crate::tokenizer::scratch_words;
 /// Stack that running a model needs at most, besides what the application puts there. Measured on the emulated
 /// Cortex-M4F with a painted stack; the test of that board holds it to this number.
 pub const STACK_BYTES: usize = 4096;
+
+/// Largest vocabulary, and so most rows of a block of logits.
+const MOST_LOGITS_ROWS: usize = 1 << 24;
 
 /// Alignment of the arena and of every buffer in it, in bytes.
 pub(crate) const ARENA_ALIGNMENT: usize = 16;
@@ -24,8 +25,10 @@ pub struct Plan {
     pub arena_bytes: usize,
     /// Keys and values of all tokens of the context.
     pub kv_bytes: usize,
-    /// The logits of one position.
+    /// The logits of one position, or of a block of the vocabulary.
     pub logits_bytes: usize,
+    /// What the logits are computed from: the last token's residual stream, normalized.
+    pub last_bytes: usize,
     /// The tokens of a prompt.
     pub tokens_bytes: usize,
     /// Activations of a prefill chunk, or the tokenizer's work space, whichever is larger.
@@ -62,8 +65,10 @@ pub(crate) struct Sizes {
     pub quantized_query: usize,
     /// Components of a head as the q8 cache stores it, rounded up to whole words.
     pub head_stride: usize,
-    /// Positions of the cache: the context, rounded up to a whole pair.
+    /// Positions of the cache: the context, rounded up to a multiple of four.
     pub context: usize,
+    /// Logits in memory at once, `f32`: V, or the rows of a block.
+    pub logits: usize,
     /// layers x kv_heads x context: heads in the cache, for keys and again for values.
     pub cached_heads: usize,
 }
@@ -88,17 +93,17 @@ pub enum PlanError {
     TooLarge,
 }
 
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Limit { field, found, least, most } => {
-                write!(f, "{field} is {found}, expected {least} to {most}")
-            }
-            Self::TooLarge => write!(f, "the memory needed is more than this machine can address"),
-        }
-    }
-}
+messages!(PlanError {
+    Self::Config(error) => ("{}", error),
+    Self::Limit { field, found, least, most } => (
+        "{} is {}, expected {} to {}",
+        field,
+        found,
+        least,
+        most,
+    ),
+    Self::TooLarge => ("the memory needed is more than this machine can address"),
+});
 
 impl core::error::Error for PlanError {}
 
@@ -130,6 +135,10 @@ const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
 impl Plan {
     /// Computes the plan for one core.
     ///
@@ -158,6 +167,16 @@ impl Plan {
         in_range!(context, config.max_positions);
         in_range!(prefill_chunk, 256);
         in_range!(prompt_bytes, 1 << 24);
+        let rows = limits.logits_rows as usize;
+        if rows > MOST_LOGITS_ROWS {
+            let (least, most) = (0, MOST_LOGITS_ROWS);
+            return Err(PlanError::Limit { field: "logits_rows", found: rows, least, most });
+        }
+        // A block begins where rows that are stored together begin.
+        if !rows.is_multiple_of(BLOCK_ROWS) {
+            let found = rows % BLOCK_ROWS;
+            return Err(PlanError::Limit { field: "logits_rows modulo 4", found, least: 0, most: 0 });
+        }
         const MOST: usize = 256;
         if members < 1 || members > MOST {
             return Err(PlanError::Limit { field: "team size", found: members, least: 1, most: MOST });
@@ -171,8 +190,8 @@ impl Plan {
     const fn compute(config: &Config, limits: &Limits, members: usize) -> Option<Self> {
         const F32: usize = size_of::<f32>();
         let tokens = limits.prefill_chunk as usize;
-        // Attention over a q8 cache takes positions two by two.
-        let context = limits.context.next_multiple_of(2) as usize;
+        // Attention over a q8 cache takes positions two by two, or four by four where they are aligned to it.
+        let context = limits.context.next_multiple_of(4) as usize;
         let head_dim = config.head_dim as usize;
         let widest =
             max(max(config.hidden_size as usize, config.query_size() as usize), config.ffn_size as usize);
@@ -206,6 +225,10 @@ impl Plan {
             quantized_query: if is_q8 { head_stride * 2 * at_once * members } else { 0 },
             head_stride,
             context,
+            logits: match limits.logits_rows as usize {
+                0 => config.vocab_size as usize,
+                rows => min(rows, config.vocab_size as usize),
+            },
             cached_heads,
         };
         let activations = Bytes::ZERO
@@ -239,7 +262,8 @@ impl Plan {
                 Bytes::ZERO.and(values, F32).and(values, F32)
             }
         };
-        let logits = Bytes::ZERO.and(Some(config.vocab_size as usize), F32);
+        let logits = Bytes::ZERO.and(Some(sizes.logits), F32);
+        let last = Bytes::ZERO.and(Some(config.hidden_size as usize), F32);
         let prompt = Bytes::ZERO.and(Some(limits.context as usize), size_of::<u32>());
         let tokenizer = Bytes::ZERO.and(Some(scratch_words(limits.prompt_bytes as usize)), size_of::<u32>());
         let (Some(kv_bytes), Some(logits_bytes), Some(tokens_bytes)) = (cache.0, logits.0, prompt.0) else {
@@ -248,10 +272,12 @@ impl Plan {
         let (Some(activation_bytes), Some(tokenizer_bytes)) = (activations.0, tokenizer.0) else {
             return None;
         };
+        let Some(last_bytes) = last.0 else { return None };
         let scratch_bytes = max(activation_bytes, tokenizer_bytes);
         let arena = Bytes::ZERO
             .and(Some(kv_bytes), 1)
             .and(Some(logits_bytes), 1)
+            .and(Some(last_bytes), 1)
             .and(Some(tokens_bytes), 1)
             .and(Some(scratch_bytes), 1);
         let Some(arena_bytes) = arena.0 else { return None };
@@ -259,6 +285,7 @@ impl Plan {
             arena_bytes,
             kv_bytes,
             logits_bytes,
+            last_bytes,
             tokens_bytes,
             scratch_bytes,
             activation_bytes,

@@ -1,10 +1,17 @@
-//! Choosing the next token from its logits, in place and without further memory.
+//! Choosing the next token from its logits, in place and with little memory.
 //!
-//! Top-k, top-p and min-p all keep the tokens above some probability. Instead of sorting the vocabulary, which
-//! would need memory of its size, the threshold itself is found by bisection over the bits of a float: the
-//! result is exact, and the same on every target.
+//! The likeliest token, or one among the k likeliest for a small k, is found in one pass over logits that may come
+//! block by block: [`candidates`] keeps the best so far. Any other choice needs all logits at once. Top-k, top-p and
+//! min-p all keep the tokens above some value, and instead of sorting the vocabulary, which would need memory of its
+//! size, the value itself is found by bisection over the bits of a float: the result is exact, and the same on
+//! every target. Both ways choose the same token.
+
+mod candidates;
 
 use heapless::HistoryBuf;
+
+use candidates::Candidates;
+pub(crate) use candidates::MOST_CANDIDATES;
 
 use crate::math;
 
@@ -41,12 +48,13 @@ pub struct Sampler {
     config: SamplerConfig,
     random: SplitMix64,
     recent: HistoryBuf<u32, PENALTY_WINDOW>,
+    candidates: Candidates,
 }
 
 impl Sampler {
     /// A sampler at the start of its random stream.
     pub fn new(config: SamplerConfig, seed: u64) -> Self {
-        Self { config, random: SplitMix64(seed), recent: HistoryBuf::new() }
+        Self { config, random: SplitMix64(seed), recent: HistoryBuf::new(), candidates: Candidates::new() }
     }
 
     /// Takes a token into account for the repetition penalty, as one that was sampled or stood in the prompt.
@@ -56,70 +64,106 @@ impl Sampler {
 
     /// Chooses a token. The logits (V, at least one) are used up: what they hold afterwards is of no use.
     pub fn sample(&mut self, logits: &mut [f32]) -> u32 {
-        self.penalize(logits);
-        let token = if self.config.temperature > 0.0 { self.draw(logits) } else { argmax(logits) };
+        if self.takes_blocks() {
+            self.offer(0, logits);
+            return self.choose();
+        }
+        self.penalize(0, logits);
+        let token = self.draw_from_all(logits);
         self.saw(token);
         token
     }
 
-    fn penalize(&self, logits: &mut [f32]) {
+    /// The `top_k` that it was made with.
+    pub(crate) fn top_k(&self) -> u32 {
+        self.config.top_k
+    }
+
+    /// Whether a token can be chosen from logits that come block by block: the likeliest one, or one of the
+    /// [`MOST_CANDIDATES`] likeliest.
+    pub(crate) fn takes_blocks(&self) -> bool {
+        !self.is_random() || (1..=MOST_CANDIDATES).contains(&self.config.top_k)
+    }
+
+    fn is_random(&self) -> bool {
+        self.config.temperature > 0.0
+    }
+
+    /// Takes in a block of logits, of the tokens from `first` on. Blocks come in ascending order and are used up.
+    pub(crate) fn offer(&mut self, first: usize, logits: &mut [f32]) {
+        self.penalize(first, logits);
+        let most = if self.is_random() { self.config.top_k as usize } else { 1 };
+        self.candidates.offer(most, first as u32, logits);
+    }
+
+    /// Chooses a token from the blocks that came since the last choice.
+    pub(crate) fn choose(&mut self) -> u32 {
+        let token = match self.is_random() {
+            true => self.draw_from_candidates(),
+            false => self.candidates.best(),
+        };
+        self.candidates.clear();
+        self.saw(token);
+        token
+    }
+
+    #[inline(never)]
+    fn penalize(&self, first: usize, logits: &mut [f32]) {
         let penalty = self.config.repetition_penalty;
         if penalty == 1.0 {
             return;
         }
         for (i, &token) in self.recent.iter().enumerate() {
             let seen_before = self.recent.iter().take(i).any(|&earlier| earlier == token);
-            if let Some(logit) = logits.get_mut(token as usize).filter(|_| !seen_before) {
+            let place = (token as usize).checked_sub(first).and_then(|place| logits.get_mut(place));
+            if let Some(logit) = place.filter(|_| !seen_before) {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
         }
     }
 
-    fn draw(&mut self, logits: &mut [f32]) -> u32 {
-        let SamplerConfig { temperature, top_k, top_p, min_p, .. } = self.config;
-        // From here on: weights, the most likely token's is 1 and a token that is out of the game has 0.
-        let most = largest(logits);
-        logits.iter_mut().for_each(|x| *x = math::exp((*x - most) / temperature));
-        let weights = logits;
-        if top_k > 0 {
-            keep_most_likely(weights, top_k as usize);
+    fn draw_from_all(&mut self, logits: &mut [f32]) -> u32 {
+        if self.config.top_k > 0 {
+            keep_most_likely(logits, self.config.top_k as usize);
         }
-        if top_p < 1.0 {
-            let goal = top_p * total(weights, 0.0);
-            keep(weights, threshold(|least| total(weights, least) >= goal));
-        }
-        if min_p > 0.0 {
-            keep(weights, min_p);
-        }
-        let goal = self.random.unit() * total(weights, 0.0);
-        let mut sum = 0.0;
-        let mut chosen = 0;
-        for (token, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-            sum += weight;
-            chosen = token;
-            if sum > goal {
-                break;
-            }
-        }
-        chosen as u32
+        draw(&self.config, &mut self.random, logits) as u32
+    }
+
+    fn draw_from_candidates(&mut self) -> u32 {
+        let (tokens, logits) = self.candidates.in_order_of_tokens();
+        let place = draw(&self.config, &mut self.random, logits);
+        tokens.get(place).copied().unwrap_or(0)
     }
 }
 
-/// The index of the largest value, the lowest among equals.
-fn argmax(values: &[f32]) -> u32 {
-    /// Values whose largest is found before anyone asks which it is: that is rarely worth asking.
-    const RUN: usize = 64;
-    let mut best = (0, f32::NEG_INFINITY);
-    for (run, values) in values.chunks(RUN).enumerate() {
-        if largest(values) > best.1 {
-            for (i, &value) in values.iter().enumerate() {
-                if value > best.1 {
-                    best = (run * RUN + i, value);
-                }
-            }
+/// The place of one of `logits`, which are in ascending order of token; those of negative infinity are out of
+/// the game, and whether they are there or not changes no sum.
+#[inline(never)]
+fn draw(config: &SamplerConfig, random: &mut SplitMix64, logits: &mut [f32]) -> usize {
+    let SamplerConfig { temperature, top_p, min_p, .. } = *config;
+    // From here on: weights, the most likely token's is 1 and a token that is out of the game has 0.
+    let most = largest(logits);
+    logits.iter_mut().for_each(|x| *x = math::exp((*x - most) / temperature));
+    let weights = logits;
+    if top_p < 1.0 {
+        let goal = top_p * total(weights, 0.0);
+        let enough = |least| total(weights, f32::from_bits(least)) >= goal;
+        keep(weights, f32::from_bits(threshold(1.0f32.to_bits(), enough)));
+    }
+    if min_p > 0.0 {
+        keep(weights, min_p);
+    }
+    let goal = random.unit() * total(weights, 0.0);
+    let mut sum = 0.0;
+    let mut chosen = 0;
+    for (place, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+        sum += weight;
+        chosen = place;
+        if sum > goal {
+            break;
         }
     }
-    best.0 as u32
+    chosen
 }
 
 /// The largest value, in lanes that a compiler turns into vectors.
@@ -145,32 +189,45 @@ fn keep(weights: &mut [f32], least: f32) {
     weights.iter_mut().filter(|weight| **weight < least).for_each(|weight| *weight = 0.0);
 }
 
-/// Keeps the k largest weights, lower tokens first among equals.
-fn keep_most_likely(weights: &mut [f32], k: usize) {
-    let count = |least: f32| weights.iter().filter(|&&weight| weight >= least).count();
-    if count(0.0) <= k {
-        return;
-    }
-    let least = threshold(|least| count(least) >= k);
-    keep(weights, least);
-    let above = weights.iter().filter(|&&weight| weight > least).count();
-    let surplus = weights.iter_mut().filter(|weight| **weight == least).skip(k.saturating_sub(above));
-    surplus.for_each(|weight| *weight = 0.0);
+/// A number that is ordered as the float is; both zeros have the same.
+fn rank(x: f32) -> u32 {
+    let bits = (x + 0.0).to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
-/// The largest weight in 0..=1 for which `enough` holds, where it holds for 0 and, once it fails, for nothing
+/// Keeps the k largest logits, lower tokens first among equals; the others become negative infinity.
+#[inline(never)]
+fn keep_most_likely(logits: &mut [f32], k: usize) {
+    let count = |least: u32| logits.iter().filter(|&&logit| rank(logit) >= least).count();
+    if logits.len() <= k {
+        return;
+    }
+    let least = threshold(u32::MAX - 1, |least| count(least) >= k);
+    let above = logits.iter().filter(|&&logit| rank(logit) > least).count();
+    let mut room = k.saturating_sub(above);
+    for logit in logits.iter_mut() {
+        let is_last = rank(*logit) == least;
+        if rank(*logit) < least || is_last && room == 0 {
+            *logit = f32::NEG_INFINITY;
+        } else if is_last {
+            room -= 1;
+        }
+    }
+}
+
+/// The largest number in 0..=most for which `enough` holds, where it holds for 0 and, once it fails, for nothing
 /// larger. Floats that are not negative are ordered as their bits are.
-fn threshold(enough: impl Fn(f32) -> bool) -> f32 {
-    let (mut holds, mut fails) = (0, 1.0f32.to_bits() + 1);
+fn threshold(most: u32, enough: impl Fn(u32) -> bool) -> u32 {
+    let (mut holds, mut fails) = (0, most + 1);
     while fails - holds > 1 {
         let middle = holds + (fails - holds) / 2;
-        if enough(f32::from_bits(middle)) {
+        if enough(middle) {
             holds = middle;
         } else {
             fails = middle;
         }
     }
-    f32::from_bits(holds)
+    holds
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014). It is written out here because the stream is a contract: the

@@ -82,7 +82,7 @@ fn gpt2() -> Config {
 }
 
 fn limits(kv: KvType) -> Limits {
-    Limits { context: 24, prefill_chunk: 5, prompt_bytes: 16, kv }
+    Limits { context: 24, prefill_chunk: 5, prompt_bytes: 16, kv, logits_rows: 0 }
 }
 
 /// A model of random weights, matrices in `element`, with biases wherever the configuration allows them.
@@ -248,14 +248,14 @@ fn truncating_returns_to_an_earlier_state() {
     let mut arena = Aligned::zeros(Plan::new(image.config(), image.limits()).unwrap().arena_bytes);
     let mut engine = Engine::new(&image, *image.limits(), arena.as_mut(), Kernels::detect()).unwrap();
     engine.feed(&TEXT).unwrap();
-    let first = engine.logits().to_vec();
+    let first = engine.logits().unwrap().to_vec();
     engine.truncate(4);
     assert_eq!(engine.position(), 4);
     engine.feed(&[8, 8, 8]).unwrap();
-    assert_ne!(engine.logits(), first);
+    assert_ne!(engine.logits().unwrap(), first);
     engine.truncate(4);
     engine.feed(&TEXT[4..]).unwrap();
-    assert_eq!(engine.logits(), first);
+    assert_eq!(engine.logits().unwrap(), first);
     engine.truncate(99);
     assert_eq!(engine.position(), TEXT.len());
 }
@@ -271,6 +271,7 @@ fn the_arena_is_used_to_the_byte() {
             cache::Cache::carve(&mut carver, &config, &limits, &plan.sizes);
             assert_eq!(carver.left(), plan.arena_bytes - plan.kv_bytes);
             assert_eq!(carver.take::<f32>(config.vocab_size as usize).len(), 19);
+            assert_eq!(carver.take::<f32>(config.hidden_size as usize).len(), config.hidden_size as usize);
             assert_eq!(carver.take::<u32>(limits.context as usize).len(), 24);
             assert_eq!(carver.left(), plan.scratch_bytes);
             forward::Scratch::carve(&mut carver, &plan.sizes);
@@ -296,7 +297,8 @@ fn the_plan_is_a_constant() {
         feed_forward: FeedForward::Gated(Activation::Silu),
         group: 64,
     };
-    const LIMITS: Limits = Limits { context: 256, prefill_chunk: 1, prompt_bytes: 64, kv: KvType::Q8 };
+    const LIMITS: Limits =
+        Limits { context: 256, prefill_chunk: 1, prompt_bytes: 64, kv: KvType::Q8, logits_rows: 0 };
     const PLAN: Plan = match Plan::new(&CONFIG, &LIMITS) {
         Ok(plan) => plan,
         Err(_) => panic!("impossible"),
@@ -314,6 +316,7 @@ fn limits_out_of_range_are_named() {
     assert_eq!(error(Limits { context: 0, ..base }), "context is 0, expected 1 to 32");
     assert_eq!(error(Limits { prefill_chunk: 0, ..base }), "prefill_chunk is 0, expected 1 to 256");
     assert_eq!(error(Limits { prompt_bytes: 0, ..base }), "prompt_bytes is 0, expected 1 to 16777216");
+    assert_eq!(error(Limits { logits_rows: 6, ..base }), "logits_rows modulo 4 is 2, expected 0 to 0");
 }
 
 #[test]
@@ -330,12 +333,12 @@ fn what_does_not_fit_is_refused_with_the_numbers_and_changes_nothing() {
     assert_eq!(refusal(1..need + 1), Some(EngineError::ArenaMisaligned { by: 1 }));
     let mut engine = Engine::new(&image, *image.limits(), arena.as_mut(), Kernels::detect()).unwrap();
     engine.feed(&TEXT).unwrap();
-    let logits = engine.logits().to_vec();
+    let logits = engine.logits().unwrap().to_vec();
     assert_eq!(engine.feed(&TEXT), Err(EngineError::ContextFull { need: 13, have: 11 }));
     assert_eq!(engine.feed(&[19]), Err(EngineError::Token { found: 19, vocab_size: 19 }));
     assert_eq!(engine.feed(&[]), Err(EngineError::EmptyPrompt));
     assert_eq!(engine.prompt("text", Special::AsText), Err(EngineError::NoTokenizer));
-    assert_eq!((engine.position(), engine.logits().to_vec()), (13, logits));
+    assert_eq!((engine.position(), engine.logits().unwrap().to_vec()), (13, logits));
 }
 
 #[test]
@@ -386,6 +389,72 @@ fn a_generation_ends_at_its_limit_and_starts_from_something() {
     assert_eq!(engine.position(), 3);
 }
 
+/// Tokens and the hash of all logits of a generation.
+fn generate(model: &Aligned, limits: Limits, config: SamplerConfig) -> Result<(Vec<u32>, u64), EngineError> {
+    let image = Image::new(model.as_ref()).unwrap();
+    let plan = Plan::new(image.config(), &limits).unwrap();
+    let mut arena = Aligned::zeros(plan.arena_bytes);
+    arena.as_mut().fill(0xa5);
+    let mut engine = Engine::new(&image, limits, arena.as_mut(), Kernels::detect()).unwrap();
+    engine.feed(&TEXT[..5]).unwrap();
+    let mut generator = Generator::new(&mut engine, Sampler::new(config, 3), 10).with_logits_hash();
+    let mut tokens = Vec::new();
+    while let Some(token) = generator.next_token()? {
+        tokens.push(token);
+    }
+    Ok((tokens, generator.logits_hash().unwrap()))
+}
+
+#[test]
+fn logits_in_blocks_give_the_same_tokens_and_the_same_hash_in_less_memory() {
+    let greedy = SamplerConfig { repetition_penalty: 1.3, ..SamplerConfig::greedy() };
+    let seeded = SamplerConfig { temperature: 1.1, top_k: 7, top_p: 0.9, ..SamplerConfig::greedy() };
+    for config in [llama(), gpt2()] {
+        for (element, layout) in [
+            (Element::F32, Layout::Rows),
+            (Element::F16, Layout::Rows),
+            (Element::Q8 { group: 16 }, Layout::Rows),
+            (Element::Q8 { group: 16 }, Layout::Interleaved),
+            (Element::Q8 { group: 16 }, Layout::InterleavedBiased),
+        ] {
+            let model = model_in(&config, limits(KvType::Q8), element, layout);
+            for sampler in [greedy, seeded] {
+                let whole = generate(&model, limits(KvType::Q8), sampler).unwrap();
+                for logits_rows in [4, 8, 16, 20, 64] {
+                    let limits = Limits { logits_rows, ..limits(KvType::Q8) };
+                    let plan = Plan::new(&config, &limits).unwrap();
+                    assert_eq!(plan.logits_bytes, (4 * logits_rows.min(19) as usize).next_multiple_of(16));
+                    assert_eq!(generate(&model, limits, sampler).unwrap(), whole, "{logits_rows} {layout:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_needs_all_logits_at_once_is_refused_when_they_come_in_blocks() {
+    let model = model(&llama(), limits(KvType::Q8), Element::F16);
+    let blocks = Limits { logits_rows: 8, ..limits(KvType::Q8) };
+    for top_k in [0, 65] {
+        let sampler = SamplerConfig { temperature: 1.0, top_k, ..SamplerConfig::greedy() };
+        let refused = generate(&model, blocks, sampler).unwrap_err();
+        assert_eq!(refused, EngineError::Candidates { top_k, most: 64 });
+        assert!(std::format!("{refused}").contains("set top_k to 1 to 64"));
+        generate(&model, limits(KvType::Q8), sampler).unwrap();
+    }
+    let image = Image::new(model.as_ref()).unwrap();
+    let mut arena = Aligned::zeros(Plan::new(image.config(), &blocks).unwrap().arena_bytes);
+    let mut engine = Engine::new(&image, blocks, arena.as_mut(), Kernels::detect()).unwrap();
+    let refused = Err(EngineError::LogitsInBlocks { rows: 8 });
+    assert_eq!(engine.feed_each(&[1, 2], |_, _| panic!("refused before")), refused);
+    assert_eq!(engine.position(), 0);
+    engine.feed(&[1, 2]).unwrap();
+    assert_eq!(engine.logits().map(|logits| logits.len()), Err(EngineError::LogitsInBlocks { rows: 8 }));
+    let mut firsts = Vec::new();
+    engine.each_logits(|first, block| firsts.push((first, block.len())));
+    assert_eq!(firsts, [(0, 8), (8, 8), (16, 3)]);
+}
+
 #[test]
 fn the_kernels_are_named() {
     assert_eq!(Kernels::available().last().map(Kernels::name), Some("portable"));
@@ -419,12 +488,12 @@ proptest! {
         let mut arena = Aligned::zeros(Plan::new(image.config(), image.limits()).unwrap().arena_bytes);
         let mut engine = Engine::new(&image, *image.limits(), arena.as_mut(), Kernels::detect()).unwrap();
         engine.feed(&[1, 0, 2, 2, 1, 0, 1]).unwrap();
-        let together = engine.logits().to_vec();
+        let together = engine.logits().unwrap().to_vec();
         prop_assert!(together.iter().all(|x| x.is_finite()));
         engine.truncate(0);
         for token in [1, 0, 2, 2, 1, 0, 1] {
             engine.feed(&[token]).unwrap();
         }
-        prop_assert_eq!(engine.logits(), &together[..]);
+        prop_assert_eq!(engine.logits().unwrap(), &together[..]);
     }
 }

@@ -13,6 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use sprat_format::messages;
 use sprat_format::tokenizer::{Settings, TokenFlags, TokenizerKind, TokenizerTables};
 
 use self::added::{AddedTokens, Split};
@@ -47,16 +48,10 @@ pub enum EncodeError {
     },
 }
 
-impl core::fmt::Display for EncodeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Scratch { need, have } => {
-                write!(f, "the text needs {need} scratch words, there are {have}")
-            }
-            Self::Output { need, have } => write!(f, "the text has {need} tokens, there is room for {have}"),
-        }
-    }
-}
+messages!(EncodeError {
+    Self::Scratch { need, have } => ("the text needs {} scratch words, there are {}", need, have),
+    Self::Output { need, have } => ("the text has {} tokens, there is room for {}", need, have),
+});
 
 impl core::error::Error for EncodeError {}
 
@@ -180,12 +175,12 @@ impl Encoder<'_, '_> {
                 true => pieces::digit_or_other(self.tables, rest),
                 false => rest.len(),
             };
-            let (mut part, after) = rest.split_at(bytes);
+            let (mut part, after) = cut(rest, bytes);
             rest = after;
             let mut led = self.settings.add_prefix_space && !part.starts_with(' ');
             while led || !part.is_empty() {
                 let bytes = pieces::piece(self.tables, self.settings.pre_tokenizer, part, led);
-                let (piece, after) = part.split_at(bytes);
+                let (piece, after) = cut(part, bytes);
                 self.piece(piece.as_bytes(), led)?;
                 (part, led) = (after, false);
             }
@@ -208,7 +203,7 @@ impl Encoder<'_, '_> {
             symbols.push(tables.byte_token(byte).or(self.settings.unknown));
         }
         let special = self.special;
-        symbols.merge(|left, right| {
+        symbols.merge(&|left, right| {
             let merge = tables.merge(left, right)?;
             let allowed = special == Special::Parse || !tables.flags(merge.id).any(TokenFlags::SPECIAL);
             allowed.then_some((merge.rank, merge.id))
@@ -235,7 +230,7 @@ impl Encoder<'_, '_> {
                 None => symbols.push(unknown),
             }
         }
-        symbols.merge(|left, right| {
+        symbols.merge(&|left, right| {
             // The token of a byte is a last resort and not a beginning.
             let is_byte = |id| tables.flags(id).any(TokenFlags::BYTE);
             if is_byte(left) || is_byte(right) {
@@ -247,6 +242,11 @@ impl Encoder<'_, '_> {
         symbols.survivors(|id| self.output.push(id));
         Ok(())
     }
+}
+
+/// The text before and behind a boundary between characters. Not `split_at`, whose panic would print the text.
+fn cut(text: &str, bytes: usize) -> (&str, &str) {
+    text.split_at_checked(bytes).unwrap_or((text, ""))
 }
 
 /// The caller's buffer for tokens, which goes on counting when it is full.

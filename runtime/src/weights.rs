@@ -3,6 +3,8 @@
 //! Finding a tensor is arithmetic on the checked table, so a layer's weights are looked up anew for each
 //! token rather than kept in RAM.
 
+use core::ops::Range;
+
 use bytemuck::Pod;
 use half::f16;
 use sprat_format::{Element, PackedFile, Role, Tensor, WORD};
@@ -46,7 +48,7 @@ impl<'m> Matrix<'m> {
 
     /// Outputs.
     pub(crate) fn rows(&self) -> usize {
-        match self {
+        match *self {
             Self::F32 { cols, values } => values.len() / cols,
             Self::F16 { cols, values } => values.len() / cols,
             Self::Q8 { matrix, .. } => matrix.rows,
@@ -58,6 +60,19 @@ impl<'m> Matrix<'m> {
         match self {
             Self::Q8 { matrix, .. } => Some(matrix),
             _ => None,
+        }
+    }
+
+    /// Some rows, beginning at a multiple of those that are stored together.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        match *self {
+            Self::F32 { cols, values } => {
+                Self::F32 { cols, values: &values[rows.start * cols..rows.end * cols] }
+            }
+            Self::F16 { cols, values } => {
+                Self::F16 { cols, values: &values[rows.start * cols..rows.end * cols] }
+            }
+            Self::Q8 { cols, matrix } => Self::Q8 { cols, matrix: matrix.part(rows) },
         }
     }
 
@@ -149,32 +164,30 @@ impl<'i, 'm> Weights<'i, 'm> {
         })
     }
 
-    /// The layers, first to last.
-    pub(crate) fn layers(&self) -> impl Iterator<Item = LayerWeights<'m>> {
-        let file = self.file;
-        (0..file.meta().config.layers as usize).map_while(move |layer| {
-            let matrix = |role| matrix(file, role, layer);
-            let vector = |role| vector(file, role, layer);
-            Some(LayerWeights {
-                attention_norm: vector(Role::AttentionNorm)?,
-                attention_norm_bias: vector(Role::AttentionNormBias),
-                query: matrix(Role::Query)?,
-                query_bias: vector(Role::QueryBias),
-                key: matrix(Role::Key)?,
-                key_bias: vector(Role::KeyBias),
-                value: matrix(Role::Value)?,
-                value_bias: vector(Role::ValueBias),
-                attention_output: matrix(Role::AttentionOutput)?,
-                attention_output_bias: vector(Role::AttentionOutputBias),
-                ffn_norm: vector(Role::FeedForwardNorm)?,
-                ffn_norm_bias: vector(Role::FeedForwardNormBias),
-                gate: matrix(Role::Gate),
-                gate_bias: vector(Role::GateBias),
-                up: matrix(Role::Up)?,
-                up_bias: vector(Role::UpBias),
-                down: matrix(Role::Down)?,
-                down_bias: vector(Role::DownBias),
-            })
+    /// The weights of one layer.
+    #[inline]
+    pub(crate) fn layer(&self, layer: usize) -> Option<LayerWeights<'m>> {
+        let matrix = |role| matrix(self.file, role, layer);
+        let vector = |role| vector(self.file, role, layer);
+        Some(LayerWeights {
+            attention_norm: vector(Role::AttentionNorm)?,
+            attention_norm_bias: vector(Role::AttentionNormBias),
+            query: matrix(Role::Query)?,
+            query_bias: vector(Role::QueryBias),
+            key: matrix(Role::Key)?,
+            key_bias: vector(Role::KeyBias),
+            value: matrix(Role::Value)?,
+            value_bias: vector(Role::ValueBias),
+            attention_output: matrix(Role::AttentionOutput)?,
+            attention_output_bias: vector(Role::AttentionOutputBias),
+            ffn_norm: vector(Role::FeedForwardNorm)?,
+            ffn_norm_bias: vector(Role::FeedForwardNormBias),
+            gate: matrix(Role::Gate),
+            gate_bias: vector(Role::GateBias),
+            up: matrix(Role::Up)?,
+            up_bias: vector(Role::UpBias),
+            down: matrix(Role::Down)?,
+            down_bias: vector(Role::DownBias),
         })
     }
 }

@@ -3,10 +3,10 @@
 //! It knows no hardware. The board hands in the model, the arena, a console and a counter, so that what is
 //! tested on the laptop is what runs on the device.
 
-use core::fmt;
-
+use sprat::format::messages;
 use sprat::{
     Engine, EngineError, Generator, Image, ImageError, Kernels, Sampler, SamplerConfig, Special, StopReason,
+    Team,
 };
 
 use crate::console::{Console, Counter};
@@ -57,18 +57,15 @@ impl AppError {
     }
 }
 
-impl fmt::Display for AppError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Model(error) => write!(f, "model refused: {error}"),
-            Self::Arena(error) => write!(f, "arena refused: {error}"),
-            Self::Prompt(error) => write!(f, "prompt refused: {error}"),
-            Self::Token(error) => write!(f, "no token: {error}"),
-        }
-    }
-}
+messages!(AppError {
+    Self::Model(error) => ("model refused: {}", error),
+    Self::Arena(error) => ("arena refused: {}", error),
+    Self::Prompt(error) => ("prompt refused: {}", error),
+    Self::Token(error) => ("no token: {}", error),
+});
 
-/// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes).
+/// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes), on the cores of
+/// `team`.
 ///
 /// # Errors
 /// A model, an arena or a prompt that the runtime refuses; what was streamed until then stays shown.
@@ -76,6 +73,7 @@ pub fn answer(
     model: &[u8],
     arena: &mut [u8],
     context_tokens: u32,
+    team: &dyn Team,
     request: &Request<'_>,
     console: &mut impl Console,
     counter: &mut impl Counter,
@@ -86,7 +84,7 @@ pub fn answer(
     let tokenizer = image.tokenizer().ok_or(AppError::Prompt(EngineError::NoTokenizer))?;
     let limits = limits_for_context(image.limits(), context_tokens);
     let kernels = Kernels::detect();
-    let mut engine = Engine::new(&image, limits, arena, kernels).map_err(AppError::Arena)?;
+    let mut engine = Engine::with_team(&image, limits, arena, kernels, team).map_err(AppError::Arena)?;
     let loaded = counter.now();
 
     let special = if request.special { Special::Parse } else { Special::AsText };

@@ -270,7 +270,8 @@ mod tests {
         group: 32,
     };
 
-    const LIMITS: Limits = Limits { context: 256, prefill_chunk: 8, prompt_bytes: 1024, kv: KvType::Q8 };
+    const LIMITS: Limits =
+        Limits { context: 256, prefill_chunk: 8, prompt_bytes: 1024, kv: KvType::Q8, logits_rows: 0 };
 
     #[test]
     fn boards_are_found_by_the_beginning_of_a_name() {

@@ -8,12 +8,13 @@ use core::ffi::CStr;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use defmt::{Display2Format, error, info, warn};
+use defmt::{error, info, warn};
 // The logger's symbols; nothing of it is called by name.
 use defmt_semihosting as _;
 use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
+use sprat::Solo;
 
 use crate::app::{self, Answer};
 use crate::console::{Console, Counter};
@@ -81,9 +82,9 @@ impl Firmware {
         };
         let mut console = HostConsole(io::stderr().ok());
         let answer =
-            app::answer(self.model, self.arena, self.context_tokens, &request, &mut console, counter)
+            app::answer(self.model, self.arena, self.context_tokens, &Solo, &request, &mut console, counter)
                 .map_err(|error| {
-                    error!("{}", Display2Format(&error));
+                    error!("{}", error);
                     error.exit()
                 })?;
         let report = Report {

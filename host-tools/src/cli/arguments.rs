@@ -127,6 +127,10 @@ pub(super) struct PackArguments {
     /// Bytes of text that can be tokenized at once [default: 4 for each token of the context]
     #[arg(long, value_name = "BYTES")]
     prompt_bytes: Option<u32>,
+    /// Rows of the output head whose logits are in memory at once, a multiple of 4; 0 for all. With fewer, tokens are
+    /// chosen greedily or among a top-k of 1 to 64
+    #[arg(long, value_name = "ROWS", default_value_t = PackOptions::default().logits_rows)]
+    logits_rows: u32,
     /// Name of the model [default: that of the checkpoint]
     #[arg(long)]
     name: Option<String>,
@@ -151,6 +155,7 @@ impl PackArguments {
             context: self.context,
             prefill_chunk: self.prefill_chunk,
             prompt_bytes: self.prompt_bytes,
+            logits_rows: self.logits_rows,
             name: self.name.clone(),
         }
     }
@@ -185,6 +190,9 @@ pub(super) struct PlanArguments {
     /// Type of the keys and values [default: as packed]
     #[arg(long, value_enum)]
     pub kv: Option<Kv>,
+    /// Rows of the output head whose logits are in memory at once; 0 for all [default: as packed]
+    #[arg(long, value_name = "ROWS")]
+    pub logits_rows: Option<u32>,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,

@@ -103,6 +103,7 @@ fn plan_file(arguments: &PlanArguments) -> Result<()> {
     if let Some(kv) = arguments.kv {
         limits.kv = kv.into();
     }
+    limits.logits_rows = arguments.logits_rows.unwrap_or(limits.logits_rows);
     let subject = Subject {
         config: *image.config(),
         file_bytes: model.bytes().len() as u64,

@@ -26,7 +26,7 @@ impl From<Weights> for WeightType {
 pub(super) enum MatrixLayout {
     /// Rows one after the other
     Rows,
-    /// Four rows interleaved by words, for Helium (Cortex-M55)
+    /// Four rows interleaved by words, the fastest for Helium (Cortex-M55)
     Interleaved,
     /// The same with biased even columns, for DSP cores (Cortex-M4, M7, M33)
     Biased,

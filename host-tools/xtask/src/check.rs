@@ -27,7 +27,9 @@ pub fn check_all() -> Result<ExitCode> {
     let board = ["--target", setup::BOARD_TARGET];
     gate.command("clippy, host", clippy(&["--all-targets"]));
     gate.command("clippy, firmware", clippy(&["--package", "qemu-mps2-an386", board[0], board[1]]));
-    gate.command("clippy, kernels' firmware", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
+    gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
+    let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
+    gate.command("clippy, test program for Linux", clippy(&linux));
     let shared = ["--package", "sprat-board-support", "--features", "cortex-m,heap", board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));
     gate.command("docs, host", docs(&[]));
@@ -38,6 +40,7 @@ pub fn check_all() -> Result<ExitCode> {
     }
     // Output of tests that pass is shown, since a test that lacks its data says so there.
     gate.tests("tests, host and emulator", run::cargo(&["test", "--no-fail-fast", "--", "--show-output"]));
+    gate.noted("instruction counts", run::cargo(&run::INSTRUCTION_COUNTS));
     match run::works(&mut run::cargo(&["deny", "--version"])) {
         true => gate
             .command("licences and sources", run::cargo(&["deny", "check", "licenses", "bans", "sources"])),
@@ -108,6 +111,14 @@ impl Gate {
         self.tally += results.tally;
         results.skips.iter().for_each(|skip| println!("  {skip}"));
         self.skips.extend(results.skips);
+    }
+
+    /// Runs a command that also has to say something when all is well: what it skipped, and what to note.
+    fn noted(&mut self, name: &str, mut command: Command) {
+        let mut said = String::new();
+        self.step(name, || heard(&mut command).map(|output| said = output));
+        said.lines().filter(|line| line.starts_with("NOTE ")).for_each(|line| println!("  {line}"));
+        said.lines().filter(|line| line.starts_with("SKIP ")).for_each(|line| self.skip(line));
     }
 
     /// Notes a step that could not be made here.

@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   setup             install what is missing: Rust targets, rustfmt, clippy, the emulator
   demo [QUESTION]   pack the default model, boot it on an emulated Cortex-M, stream its answer
   check-all         everything that CI runs
+  bench [--save]    count what every emulated target executes; compare with the saved table, or save it
   runner ELF [ARG]  boot a firmware in the emulator and end as it ends (cargo's runner)";
 
 fn main() -> ExitCode {
@@ -42,11 +43,19 @@ fn chore() -> Result<ExitCode> {
         "setup" => setup::everything()?,
         "demo" => demo::demo(rest)?,
         "check-all" => return check::check_all(),
+        "bench" => return bench(rest),
         "runner" => return runner(rest),
         "help" | "--help" | "-h" => println!("{USAGE}"),
         unknown => bail!("unknown command {unknown}\n{USAGE}"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The emulated cores are the tests' affair.
+fn bench(arguments: &[String]) -> Result<ExitCode> {
+    setup::everything()?;
+    let mut cargo = run::cargo(&run::INSTRUCTION_COUNTS);
+    Ok(run::status_code(run::status(cargo.arg("--").args(arguments))?))
 }
 
 /// The runner is a program of its own, so that the other chores need not compile its log decoder.

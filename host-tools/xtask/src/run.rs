@@ -12,6 +12,10 @@ pub fn root() -> PathBuf {
     package.ancestors().nth(2).unwrap_or(package).to_path_buf()
 }
 
+/// Arguments of cargo for the program that counts what the emulated targets execute.
+pub const INSTRUCTION_COUNTS: [&str; 6] =
+    ["run", "--quiet", "--package", "sprat-e2e", "--bin", "instruction-counts"];
+
 /// A cargo command, to be run in the root.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -21,13 +21,33 @@ pub const NO_STD_TARGETS: &[&str] = &[
     "aarch64-unknown-none",
 ];
 
-const EMULATOR: &str = "qemu-system-arm";
+/// The target of the emulated cores that run Linux.
+pub const LINUX_TARGET: &str = "aarch64-unknown-linux-musl";
+
+/// Programs that emulate a machine and a Linux process, and how package managers call what holds them.
+const EMULATORS: [Emulator; 2] = [
+    Emulator {
+        program: "qemu-system-arm",
+        debian: "qemu-system-arm",
+        fedora: "qemu-system-arm-core",
+        arch: "qemu-system-arm",
+    },
+    Emulator { program: "qemu-aarch64", debian: "qemu-user", fedora: "qemu-user", arch: "qemu-user" },
+];
+
+struct Emulator {
+    program: &'static str,
+    debian: &'static str,
+    fedora: &'static str,
+    arch: &'static str,
+}
 
 /// Installs everything that any chore needs.
 pub fn everything() -> Result<()> {
     targets(NO_STD_TARGETS)?;
+    targets(&[LINUX_TARGET])?;
     components()?;
-    emulator()
+    EMULATORS.iter().try_for_each(install_emulator)
 }
 
 /// Installs the Rust targets that are missing.
@@ -56,29 +76,34 @@ fn components() -> Result<()> {
     install("Rust components", &missing, run::program("rustup", &["component", "add"]).args(&missing))
 }
 
-/// Installs the emulator if it is missing and this system has a package manager that is known here.
+/// Installs the emulator of the boards.
 pub fn emulator() -> Result<()> {
-    let is_there = || run::works(&mut run::program(EMULATOR, &["--version"]));
+    install_emulator(&EMULATORS[0])
+}
+
+/// Installs an emulator if it is missing and this system has a package manager that is known here.
+fn install_emulator(Emulator { program, debian, fedora, arch }: &Emulator) -> Result<()> {
+    let is_there = || run::works(&mut run::program(program, &["--version"]));
     if is_there() {
         return Ok(());
     }
     if !run::works(&mut run::program("apt-get", &["--version"])) {
         bail!(
-            "{EMULATOR} is missing. Install QEMU, then try again:\n  \
-             macOS:  brew install qemu\n  \
-             Fedora: dnf install qemu-system-arm-core\n  \
-             Arch:   pacman -S qemu-system-arm\n  \
+            "{program} is missing. Install QEMU, then try again:\n  \
+             macOS:  brew install qemu (has no qemu-aarch64, which needs Linux)\n  \
+             Fedora: dnf install {fedora}\n  \
+             Arch:   pacman -S {arch}\n  \
              others: https://www.qemu.org/download/"
         );
     }
-    let package = ["install", "-y", "--no-install-recommends", EMULATOR];
+    let package = ["install", "-y", "--no-install-recommends", *debian];
     // A fresh machine has no lists of packages yet.
-    if install("emulator", &[EMULATOR], &mut as_root("apt-get", &package)).is_err() {
+    if install("emulator", &[*debian], &mut as_root("apt-get", &package)).is_err() {
         run::succeed(&mut as_root("apt-get", &["update"]))?;
         run::succeed(&mut as_root("apt-get", &package))?;
     }
     if !is_there() {
-        bail!("{EMULATOR} was installed and does not run: is it in PATH?");
+        bail!("{program} was installed and does not run: is it in PATH?");
     }
     Ok(())
 }

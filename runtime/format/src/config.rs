@@ -184,6 +184,10 @@ pub struct Limits {
     pub prompt_bytes: u32,
     /// How keys and values are kept.
     pub kv: KvType,
+    /// Rows of the output head, a multiple of 4, whose logits are in memory at once; 0 for the whole vocabulary. In
+    /// the file it lies at the end of `META`, where readers of version 1.0 ignore it.
+    #[serde(skip)]
+    pub logits_rows: u32,
 }
 
 /// What the file says of its model; the `META` section.
@@ -210,14 +214,19 @@ pub struct Meta<'a> {
 }
 
 impl<'a> Meta<'a> {
-    /// Reads a `META` section; bytes behind the known fields are ignored.
+    /// Reads a `META` section; bytes behind the known fields are ignored, and those that version 1.0 does not have
+    /// may be missing.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
-        postcard::take_from_bytes(bytes).ok().map(|(meta, _)| meta)
+        let (mut meta, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        if !rest.is_empty() {
+            meta.limits.logits_rows = postcard::take_from_bytes(rest).ok()?.0;
+        }
+        Some(meta)
     }
 
     /// Writes the section's bytes into `buffer` and returns the part used; `None` when it is too small.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        postcard::to_slice(self, buffer).ok().map(|used| &*used)
+        postcard::to_slice(&(self, self.limits.logits_rows), buffer).ok().map(|used| &*used)
     }
 
     /// Checks the special tokens against the vocabulary.

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use crate::messages;
+
 /// Why a byte string is not a packed file that this reader can use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FormatError {
@@ -115,65 +117,88 @@ impl From<ConfigError> for FormatError {
 }
 
 /// A section's kind as text, with what is not printable replaced.
+#[derive(Clone, Copy)]
 struct Kind([u8; 4]);
+
+impl Kind {
+    fn characters(self) -> [char; 4] {
+        self.0.map(|b| if b.is_ascii_graphic() { b as char } else { '?' })
+    }
+}
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|&b| {
-            let shown = if b.is_ascii_graphic() { b as char } else { '?' };
-            fmt::Write::write_char(f, shown)
-        })
+        self.characters().iter().try_for_each(|&shown| fmt::Write::write_char(f, shown))
     }
 }
 
-impl fmt::Display for FormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::TooShort { need, have } => {
-                write!(f, "file is cut short: {need} bytes needed, {have} present")
-            }
-            Self::Magic { found } => write!(f, "not a packed file: it begins with {found:02x?}"),
-            Self::Version { found, supported } => {
-                write!(
-                    f,
-                    "packed file of version {found}, this reader knows version {supported}: pack it again"
-                )
-            }
-            Self::SectionCount { found, most } => write!(f, "section count is {found}, expected 1 to {most}"),
-            Self::HeaderChecksum { recorded, computed } => {
-                write!(f, "header is damaged: checksum {computed:08x}, recorded {recorded:08x}")
-            }
-            Self::Section { kind, field, found } => {
-                write!(f, "section {}: {field} cannot be {found}", Kind(kind))
-            }
-            Self::SectionChecksum { kind, recorded, computed } => {
-                write!(
-                    f,
-                    "section {} is damaged: checksum {computed:08x}, recorded {recorded:08x}",
-                    Kind(kind)
-                )
-            }
-            Self::MissingSection { kind } => write!(f, "section {} is missing", Kind(kind)),
-            Self::UnknownSection { kind } => {
-                write!(f, "section {} is needed and not known to this reader: use a newer one", Kind(kind))
-            }
-            Self::Meta => write!(f, "section META cannot be decoded"),
-            Self::Config(error) => write!(f, "section META: {error}"),
-            Self::Tensor { index, field, found, expected } => {
-                write!(f, "tensor {index}: {field} is {found}, expected {expected}")
-            }
-            Self::MissingTensor { role } => write!(f, "tensor {role} is missing"),
-            Self::UnexpectedTensor { role } => write!(f, "tensor {role} does not belong to such a model"),
-        }
+#[cfg(feature = "defmt")]
+impl defmt::Format for Kind {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let [a, b, c, d] = self.characters();
+        defmt::write!(f, "{=char}{=char}{=char}{=char}", a, b, c, d);
     }
 }
 
-impl fmt::Display for ConfigError {
+/// Bytes in hexadecimal.
+#[derive(Clone, Copy)]
+struct Hexadecimal([u8; 8]);
+
+impl fmt::Display for Hexadecimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, found, least, most } = *self;
-        write!(f, "{field} is {found}, expected {least} to {most}")
+        write!(f, "{:02x?}", self.0)
     }
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Hexadecimal {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=[u8; 8]:02x}", self.0);
+    }
+}
+
+messages!(FormatError {
+    Self::TooShort { need, have } => ("file is cut short: {} bytes needed, {} present", need, have),
+    Self::Magic { found } => ("not a packed file: it begins with {}", Hexadecimal(found)),
+    Self::Version { found, supported } => (
+        "packed file of version {}, this reader knows version {}: pack it again",
+        found,
+        supported,
+    ),
+    Self::SectionCount { found, most } => ("section count is {}, expected 1 to {}", found, most),
+    Self::HeaderChecksum { recorded, computed } => (
+        "header is damaged: checksum {:08x}, recorded {:08x}",
+        computed,
+        recorded,
+    ),
+    Self::Section { kind, field, found } => ("section {}: {} cannot be {}", Kind(kind), field, found),
+    Self::SectionChecksum { kind, recorded, computed } => (
+        "section {} is damaged: checksum {:08x}, recorded {:08x}",
+        Kind(kind),
+        computed,
+        recorded,
+    ),
+    Self::MissingSection { kind } => ("section {} is missing", Kind(kind)),
+    Self::UnknownSection { kind } => (
+        "section {} is needed and not known to this reader: use a newer one",
+        Kind(kind),
+    ),
+    Self::Meta => ("section META cannot be decoded"),
+    Self::Config(error) => ("section META: {}", error),
+    Self::Tensor { index, field, found, expected } => (
+        "tensor {}: {} is {}, expected {}",
+        index,
+        field,
+        found,
+        expected,
+    ),
+    Self::MissingTensor { role } => ("tensor {} is missing", role),
+    Self::UnexpectedTensor { role } => ("tensor {} does not belong to such a model", role),
+});
+
+messages!(ConfigError {
+    Self { field, found, least, most } => ("{} is {}, expected {} to {}", field, found, least, most),
+});
 
 impl core::error::Error for FormatError {}
 impl core::error::Error for ConfigError {}

@@ -43,7 +43,7 @@
 //!
 //! | kind | content |
 //! | --- | --- |
-//! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format |
+//! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format, then, since 1.1, the [`Limits`]' `logits_rows` |
 //! | `TOKN` | the tokenizer, see [`tokenizer`]; empty for a model without one |
 //! | `TENS` | the tensor table: one entry of 48 bytes for each tensor |
 //! | `DATA` | the tensors' values and scales |
@@ -92,6 +92,7 @@ mod config;
 mod container;
 mod error;
 mod layout;
+mod messages;
 mod role;
 mod tensor;
 pub mod tokenizer;

@@ -45,7 +45,7 @@ fn config() -> Config {
 fn meta() -> Meta<'static> {
     Meta {
         config: config(),
-        limits: Limits { context: 8, prefill_chunk: 2, prompt_bytes: 32, kv: KvType::Q8 },
+        limits: Limits { context: 8, prefill_chunk: 2, prompt_bytes: 32, kv: KvType::Q8, logits_rows: 4 },
         name: "tiny",
         source: "test",
         tool: "sprat-format tests",
@@ -282,6 +282,16 @@ fn impossible_configurations_are_named() {
         let text = PackedFile::parse(&pack(&meta, &specs(&config()))).map(|_| ()).unwrap_err().to_string();
         assert!(text.contains(expected), "{text:?} does not say {expected:?}");
     }
+}
+
+#[test]
+fn metadata_of_version_1_0_lack_the_rows_of_a_block_of_logits() {
+    let mut buffer = [0; 256];
+    let bytes = meta().encode(&mut buffer).unwrap();
+    assert_eq!(Meta::decode(bytes), Some(meta()));
+    let mut older = meta();
+    older.limits.logits_rows = 0;
+    assert_eq!(Meta::decode(&bytes[..bytes.len() - 1]), Some(older));
 }
 
 #[test]

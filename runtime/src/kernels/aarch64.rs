@@ -11,7 +11,7 @@
 use core::arch::aarch64::float32x4_t;
 use core::arch::asm;
 
-use super::{Kernels, Prepared, Q8, Q8Heads, portable};
+use super::{Attention, AttentionWork, Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
 
 mod attention;
@@ -78,15 +78,14 @@ static NEON: Kernels = Kernels {
     name: "neon",
     matmul_q8,
     matmul_f16: halves::matmul_f16,
-    score_q8,
+    attend_q8,
     score_f16: halves::score_f16,
-    mix_q8: attention::mix_q8,
     mix_f16: halves::mix_f16,
     ..portable::KERNELS
 };
 
 static DOTPROD: Kernels =
-    Kernels { name: "dotprod", matmul_q8: matmul_q8_dotprod, score_q8: score_q8_dotprod, ..NEON };
+    Kernels { name: "dotprod", matmul_q8: matmul_q8_dotprod, attend_q8: attend_q8_dotprod, ..NEON };
 
 /// Apart, so that what it needs of the stack is not prepared for every call.
 #[cold]
@@ -114,23 +113,19 @@ fn matmul_q8_dotprod(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     }
 }
 
-fn score_q8(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
+fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
     // SAFETY: every AArch64 core that these tables are for has NEON.
-    if !unsafe { attention::score_q8::<Neon>(query, query_scale, keys, out) } {
-        portable::score_q8(query, query_scale, keys, out);
-    }
+    unsafe { attention::attend_q8::<Neon>(attention, work, out) };
 }
 
-fn score_q8_dotprod(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) {
+fn attend_q8_dotprod(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
     #[target_feature(enable = "dotprod")]
-    fn compiled(query: &[i8], query_scale: f32, keys: &Q8Heads, out: &mut [f32]) -> bool {
+    fn compiled(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
         // SAFETY: the instructions are among those of this function.
-        unsafe { attention::score_q8::<DotProd>(query, query_scale, keys, out) }
+        unsafe { attention::attend_q8::<DotProd>(attention, work, out) };
     }
     // SAFETY: the table with this function is handed out only where the instructions were found.
-    if !unsafe { compiled(query, query_scale, keys, out) } {
-        portable::score_q8(query, query_scale, keys, out);
-    }
+    unsafe { compiled(attention, work, out) };
 }
 
 #[cfg(test)]

@@ -107,13 +107,16 @@ fn quantizing(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result
             let x: &mut [f32] = carver.take(cols);
             let [found, expected]: [&mut [i8]; 2] =
                 [carver.take(cols + padding), carver.take(cols + padding)];
-            x.iter_mut().for_each(|x| *x = random.float());
+            // Scales from the least half floats to beyond the largest one.
+            let size = f32::from_bits((random.next() % 60 + 100) << 23);
+            x.iter_mut().for_each(|x| *x = random.float() * size);
             if cols % 7 == 0 {
                 x.fill(0.0);
             }
             found.fill(99);
             let case = [cols, padding, 0, 0];
             let scales = [(kernels.quantize)(x, found), (portable::KERNELS.quantize)(x, expected)];
+            let scales = scales.map(|scale| f32::from_bits(scale.to_bits().into()));
             compare("quantize's scale", case, &scales[..1], &scales[1..])?;
             if let Some(index) = found.iter().zip(expected.iter()).position(|(a, b)| a != b) {
                 let (found, expected) = (found[index] as u32, expected[index] as u32);
@@ -209,6 +212,8 @@ fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize
         let case = [length, 0, 0, 0];
         compare("dot", case, &[(kernels.dot)(a, b)], &[(portable::KERNELS.dot)(a, b)])?;
         compare("sum", case, &[(kernels.sum)(a)], &[(portable::KERNELS.sum)(a)])?;
+        let x = a[0].abs();
+        compare("sqrt", case, &[(kernels.sqrt)(x)], &[(portable::KERNELS.sqrt)(x)])?;
         a.iter_mut().for_each(|x| *x *= 0.01);
         found.copy_from_slice(a);
         expected.copy_from_slice(a);
@@ -233,7 +238,7 @@ fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize
             }
             compare("gate", case, found, expected)?;
         }
-        cases += 12;
+        cases += 13;
     }
     Ok(cases)
 }

@@ -21,8 +21,14 @@ pub(super) fn add(x: &[f32], sum: &mut [f32]) {
 /// `out` = (`x` - `mean`) * `scale` * `weight`, rounded after each step.
 #[inline(always)]
 pub(super) fn normalize(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]) {
-    let elements = out.iter_mut().zip(x.iter().zip(weight));
-    elements.for_each(|(out, (x, weight))| *out = (x - mean) * scale * weight);
+    let normal = |x: f32, weight: f32| (x - mean) * scale * weight;
+    let ((outs, out_rest), (xs, x_rest)) = (out.as_chunks_mut::<4>(), x.as_chunks::<4>());
+    let (weights, weight_rest) = weight.as_chunks::<4>();
+    for ((out, x), weight) in outs.iter_mut().zip(xs).zip(weights) {
+        (0..4).for_each(|lane| out[lane] = normal(x[lane], weight[lane]));
+    }
+    let rest = out_rest.iter_mut().zip(x_rest.iter().zip(weight_rest));
+    rest.for_each(|(out, (x, weight))| *out = normal(*x, *weight));
 }
 
 /// The body with the function of each non-linearity, so that each has a loop of its own.

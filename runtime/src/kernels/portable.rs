@@ -18,7 +18,7 @@ pub(super) use attention::attend_q8;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "portable",
-    quantize: quantize_group,
+    quantize,
     prepare,
     matmul_q8,
     matmul_f16,
@@ -31,6 +31,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     mix_f32,
     dot,
     sum,
+    sqrt: math::sqrt,
     add,
     gate,
     normalize,
@@ -65,6 +66,16 @@ pub(super) fn prepare(x: &[f32], cols: usize, group: usize, _: Layout, input: &m
             *sum = q.iter().map(|q| i32::from(*q)).sum();
         }
     }
+}
+
+/// A scale beyond the largest half float would be infinite, which not every core widens alike.
+pub(super) const MOST_SCALE: f32 = 65504.0;
+
+/// Quantizes one head for the cache.
+#[inline(always)]
+pub(super) fn quantize(x: &[f32], q: &mut [i8]) -> f16 {
+    let scale = quantize_group(x, q);
+    f16::from_f32(if scale > MOST_SCALE { MOST_SCALE } else { scale })
 }
 
 /// Quantizes one group, with zeros behind `x` up to the length of `q`, and returns its scale.

@@ -11,6 +11,7 @@ use half::f16;
 use sprat_format::{Activation, BLOCK_ROWS, Layout};
 
 use super::{Attention, AttentionWork, Kernels, Prepared, Q8, portable};
+use crate::math;
 use crate::team::Tile;
 
 mod floats;
@@ -48,7 +49,7 @@ macro_rules! table {
             use super::*;
 
             compiled_for!($features,
-                quantize_group(x: &[f32], q: &mut [i8]) -> f32;
+                quantize(x: &[f32], q: &mut [i8]) -> f16;
                 matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile);
                 attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]);
                 score_f16(query: &[f32], keys: &[f16], out: &mut [f32]);
@@ -97,7 +98,7 @@ macro_rules! table {
 
             pub(in super::super) static KERNELS: Kernels = Kernels {
                 name: $name,
-                quantize: quantize_group,
+                quantize,
                 prepare,
                 matmul_q8: matmul_q8_best,
                 matmul_f16,
@@ -110,6 +111,7 @@ macro_rules! table {
                 mix_f32,
                 dot,
                 sum,
+                sqrt: math::sqrt,
                 add,
                 gate,
                 normalize,

@@ -31,6 +31,15 @@ fn greedy_takes_the_lowest_of_equals() {
 }
 
 #[test]
+fn logits_that_are_all_out_of_the_game_still_give_a_token() {
+    for top_k in [0, 3, 100] {
+        let mut sampler = Sampler::new(config(|c| c.top_k = top_k), 0);
+        assert!(sampler.sample(&mut [f32::NEG_INFINITY; 5]) < 5);
+        assert!(sampler.sample(&mut [f32::NAN; 5]) < 5);
+    }
+}
+
+#[test]
 fn draws_follow_the_softmax() {
     let logits = [0.0, 1.0, 2.0, -30.0];
     let rounds = 40_000;
@@ -83,16 +92,46 @@ fn the_stream_of_a_seed_is_a_contract() {
 proptest! {
     #[test]
     fn top_k_keeps_what_sorting_keeps(
-        weights in proptest::collection::vec((0u8..20).prop_map(|x| f32::from(x) / 19.0), 1..40),
+        logits in proptest::collection::vec((-10i8..10).prop_map(|x| f32::from(x) / 3.0), 1..40),
         k in 1usize..45,
     ) {
-        let mut order: Vec<usize> = (0..weights.len()).collect();
-        order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
-        let mut expected = vec![0.0; weights.len()];
-        order.iter().take(k).for_each(|&i| expected[i] = weights[i]);
-        let mut kept = weights.clone();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        let mut expected = vec![f32::NEG_INFINITY; logits.len()];
+        order.iter().take(k).for_each(|&i| expected[i] = logits[i]);
+        let mut kept = logits.clone();
         keep_most_likely(&mut kept, k);
         prop_assert_eq!(kept, expected);
+    }
+
+    /// The choice from blocks against the one that needs all logits at once, token after token.
+    #[test]
+    fn blocks_choose_what_all_logits_at_once_choose(
+        rounds in proptest::collection::vec(
+            proptest::collection::vec(prop_oneof![-6.0f32..6.0, (-3i8..3).prop_map(f32::from)], 1..300), 1..8,
+        ),
+        block in 1usize..80, temperature in prop_oneof![Just(0.0f32), 0.1f32..3.0], top_k in 1u32..=64,
+        top_p in 0.05f32..1.2, min_p in prop_oneof![Just(0.0f32), 0.0f32..0.9],
+        repetition_penalty in prop_oneof![Just(1.0f32), 0.7f32..2.0], seed: u64,
+    ) {
+        let config = SamplerConfig { repetition_penalty, temperature, top_k, top_p, min_p };
+        let mut by_block = Sampler::new(config, seed);
+        let mut at_once = by_block.clone();
+        for mut logits in rounds {
+            for (number, block_logits) in logits.clone().chunks_mut(block).enumerate() {
+                by_block.offer(number * block, block_logits);
+            }
+            at_once.penalize(0, &mut logits);
+            let expected = match temperature > 0.0 {
+                true => at_once.draw_from_all(&mut logits),
+                false => {
+                    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    logits.iter().position(|&logit| logit == most).unwrap() as u32
+                }
+            };
+            at_once.saw(expected);
+            prop_assert_eq!(by_block.choose(), expected);
+        }
     }
 
     #[test]
@@ -101,7 +140,8 @@ proptest! {
         top_p in 0.01f32..0.99,
     ) {
         let goal = top_p * total(&weights, 0.0);
-        let least = threshold(|least| total(&weights, least) >= goal);
+        let enough = |least| total(&weights, f32::from_bits(least)) >= goal;
+        let least = f32::from_bits(threshold(1.0f32.to_bits(), enough));
         let kept: Vec<f32> = weights.iter().copied().filter(|&w| w >= least).collect();
         let smallest = kept.iter().copied().fold(f32::INFINITY, f32::min);
         prop_assert!(kept.iter().sum::<f32>() >= goal);
@@ -120,6 +160,11 @@ proptest! {
             prop_assert!((sampler.sample(&mut logits.clone()) as usize) < logits.len());
         }
     }
+}
+
+/// The token that greedy sampling chooses.
+fn argmax(values: &[f32]) -> u32 {
+    Sampler::new(SamplerConfig::greedy(), 0).sample(&mut values.to_vec())
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn logits(image: &Image, kv: KvType, kernels: &'static Kernels, team: &dyn Team)
     engine.feed_each(&TEXT[..11], |_, logits| all.push(logits.to_vec())).unwrap();
     for token in &TEXT[11..] {
         engine.feed(&[*token]).unwrap();
-        all.push(engine.logits().to_vec());
+        all.push(engine.logits().unwrap().to_vec());
     }
     bits(&all)
 }

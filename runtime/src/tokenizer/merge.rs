@@ -48,13 +48,13 @@ impl<'s> Symbols<'s> {
     }
 
     /// Merges until nothing merges. `lookup` gives the rank of a pair and what it becomes.
-    pub(super) fn merge(&mut self, lookup: impl Fn(u32, u32) -> Option<(u32, u32)>) {
+    pub(super) fn merge(&mut self, lookup: &dyn Fn(u32, u32) -> Option<(u32, u32)>) {
         for at in 0..self.len {
             self.previous[at] = if at > 0 { at as u32 - 1 } else { NONE };
             self.next[at] = if at + 1 < self.len { at as u32 + 1 } else { NONE };
         }
         for at in 0..self.len {
-            self.rank[at] = self.rank_at(at, &lookup);
+            self.rank[at] = self.rank_at(at, lookup);
         }
         for node in (1..self.len).rev() {
             self.play(node);
@@ -73,10 +73,10 @@ impl<'s> Symbols<'s> {
                 self.previous[after as usize] = at as u32;
             }
             self.set_rank(right, NONE);
-            self.set_rank(at, self.rank_at(at, &lookup));
+            self.set_rank(at, self.rank_at(at, lookup));
             let previous = self.previous[at];
             if previous != NONE {
-                self.set_rank(previous as usize, self.rank_at(previous as usize, &lookup));
+                self.set_rank(previous as usize, self.rank_at(previous as usize, lookup));
             }
         }
     }
@@ -90,7 +90,7 @@ impl<'s> Symbols<'s> {
         }
     }
 
-    fn rank_at(&self, at: usize, lookup: impl Fn(u32, u32) -> Option<(u32, u32)>) -> u32 {
+    fn rank_at(&self, at: usize, lookup: &dyn Fn(u32, u32) -> Option<(u32, u32)>) -> u32 {
         let right = self.next[at] as usize;
         let ids = (right < self.len).then(|| (self.id[at], self.id[right]));
         ids.and_then(|(left, right)| lookup(left, right)).map_or(NONE, |(rank, _)| rank)

@@ -192,7 +192,7 @@ fn a_row_of_n_symbols_asks_for_4_n_pairs_at_most() {
         let mut symbols = super::Symbols::new(&mut scratch, n).unwrap();
         (0..n).for_each(|_| symbols.push(Some(1)));
         let asked = core::cell::Cell::new(0);
-        symbols.merge(|left, right| {
+        symbols.merge(&|left, right| {
             asked.set(asked.get() + 1);
             (left == right).then_some((left, left + 1))
         });

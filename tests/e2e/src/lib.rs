@@ -1,10 +1,14 @@
-//! What end-to-end tests share: where the reference data lie, and what to do without them.
+//! What end-to-end tests share: where the reference data lie, and the emulated cores.
 //!
 //! The reference data are large and other people's, so they are not in the repository. A test that needs them
 //! looks in the directory named by `SPRAT_TEST_DATA`, or else in `shared` beside the repository, and says that it
-//! is skipped when there is none.
+//! is skipped when there is none. [`cores`] builds and runs the test programs of `tests/on-target*`; [`counts`] is
+//! the table of what they execute.
 
 use std::path::{Path, PathBuf};
+
+pub mod cores;
+pub mod counts;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {

@@ -1,67 +1,115 @@
-//! The kernels' battery, and work to be counted, on Linux: under user-mode emulation or on the machine itself.
+//! The test program of cores that run Linux: the kernels' battery, work to be counted, whole models.
 //!
-//! Without a name it runs the battery on every table that the machine has. With a table's name it runs each
-//! workload once, prints `count NAME UNITS WORKLOAD`, and calls [`mark`] right before and right after the kernel.
-//! An emulator that logs every instruction then shows what lies between, exactly and always the same:
+//! | arguments | does |
+//! | --- | --- |
+//! | `battery` | compares every table that the machine has |
+//! | `count` | runs each workload once with the best table |
+//! | `model FILE CONTEXT CORES` | answers with a model; the file holds the request and the packed model |
 //!
-//! ```text
-//! $ cargo build --release -p sprat-on-target-linux --target aarch64-unknown-linux-musl
-//! $ program=target/aarch64-unknown-linux-musl/release/sprat-on-target-linux
-//! $ qemu-aarch64 -cpu cortex-a76 $program
-//! $ qemu-aarch64 -cpu cortex-a76 -singlestep -d nochain,exec -D /dev/stderr $program dotprod 2>&1 >work.txt |
-//!     awk '!/^Trace/ { next } /4mark/ { mark = 1; next } mark { mark = 0; on = !on; if (!on) print n; n = 0 }
-//!          on { n++ }' >counts.txt
-//! $ paste counts.txt work.txt | awk '{ printf "%.4f  %s\n", $1 / $4, $0 }'
-//! ```
-//!
-//! What is counted includes the few instructions that call the kernel.
+//! Instructions are counted from outside: [`mark`] is called right before and right after what is to be counted,
+//! and an emulator that logs what it executes shows what lies between.
 
-use std::env;
+use std::fmt::{self, Write};
 use std::process::ExitCode;
+use std::{env, fs, thread};
 
-use sprat::format::Layout;
-use sprat::{BATTERY_BYTES, Kernels, Workload, battery};
+use sprat::{BATTERY_BYTES, Kernels, Team};
+use sprat_board_support::console::Counter;
 
-/// Bytes that the largest workload needs, which is more than the battery does.
+#[path = "../../on-target/src/job.rs"]
+mod job;
+
+/// Bytes of work space of the kernels, which the largest workload needs.
 const WORK_BYTES: usize = 256 * 1024;
 const _: () = assert!(WORK_BYTES >= BATTERY_BYTES);
 
-/// Where counting begins and ends; a trace shows the name.
+/// Bytes of the arena, enough for the models of the tests.
+const ARENA_BYTES: usize = 16 << 20;
+
+/// Where counting begins and ends; a log of the execution shows the name.
 #[inline(never)]
 fn mark() {
     // Something that a compiler cannot see through, or it would not call an empty function.
     std::hint::black_box(());
 }
 
-fn main() -> ExitCode {
-    let mut space = vec![0u128; WORK_BYTES / 16];
-    let work = bytemuck::cast_slice_mut(&mut space);
-    let Some(name) = env::args().nth(1) else { return all_batteries(work) };
-    let Some(kernels) = Kernels::by_name(&name) else {
-        let names: Vec<_> = Kernels::available().map(Kernels::name).collect();
-        eprintln!("no kernels {name:?} here, there are: {}", names.join(", "));
-        return ExitCode::FAILURE;
-    };
-    for workload in &Workload::tracked(Layout::Interleaved) {
-        workload.run(kernels, work, &mut || {
-            mark();
-            0
-        });
-        println!("count {} {} {workload:?}", workload.name(), workload.units());
+struct Marks;
+
+impl Counter for Marks {
+    fn now(&mut self) -> u64 {
+        mark();
+        0
     }
-    ExitCode::SUCCESS
 }
 
-fn all_batteries(work: &mut [u8]) -> ExitCode {
-    println!("kernels {}", Kernels::detect().name());
-    for kernels in Kernels::available() {
-        match battery(kernels, work) {
-            Ok(cases) => println!("battery {} {cases} cases equal", kernels.name()),
-            Err(mismatch) => {
-                println!("battery {} failed: {mismatch:?}", kernels.name());
-                return ExitCode::FAILURE;
-            }
+/// Standard output.
+struct Output;
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        print!("{text}");
+        Ok(())
+    }
+}
+
+/// A thread for each member and job: slow, but it needs nothing.
+struct Threads(usize);
+
+// SAFETY: the scope ends when every thread has ended, and each number is spawned once.
+unsafe impl Team for Threads {
+    fn size(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, job: &(dyn Fn(usize) + Sync)) {
+        thread::scope(|scope| {
+            (1..self.0).for_each(|member| {
+                scope.spawn(move || job(member));
+            });
+            job(0);
+        });
+    }
+}
+
+/// Bytes that begin at a multiple of 16.
+fn aligned(bytes: usize) -> Vec<u128> {
+    vec![0; bytes.div_ceil(16)]
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let kernels = Kernels::detect();
+    println!("kernels {}", kernels.name());
+    let mut work = aligned(WORK_BYTES);
+    let work = bytemuck::cast_slice_mut(&mut work);
+    let done = match arguments[..] {
+        ["battery"] => Kernels::available().try_for_each(|kernels| job::compare(kernels, work, &mut Output)),
+        ["count"] => job::count(kernels, work, 1, &mut Marks, 1, &mut Output),
+        ["model", file, context, cores] => model(file, context, cores),
+        _ => {
+            eprintln!("expected arguments: battery | count | model FILE CONTEXT CORES");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("failed: {failure:?}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn model(file: &str, context: &str, cores: &str) -> Result<(), job::Failure> {
+    let bytes = fs::read(file).map_err(|_| job::Failure::Request)?;
+    let (Ok(context), Ok(cores)) = (context.parse(), cores.parse()) else {
+        return Err(job::Failure::Request);
+    };
+    let mut input = aligned(bytes.len());
+    let input: &mut [u8] = bytemuck::cast_slice_mut(&mut input);
+    input[..bytes.len()].copy_from_slice(&bytes);
+    let mut arena = aligned(ARENA_BYTES);
+    let arena = bytemuck::cast_slice_mut(&mut arena);
+    job::answer(input, context, arena, &Threads(cores), &mut Marks, 1, &mut Output)
 }

@@ -1,26 +1,32 @@
-//! The kernels' battery and their instruction counts, on an emulated Cortex-M core.
+//! The test program of bare Cortex-M cores: the kernels' battery, instruction counts, whole models.
 //!
-//! It prints a line for the battery and one for each workload, `count NAME UNITS INSTRUCTIONS`, over
-//! semihosting, and exits with 0 only when every kernel agreed with the portable one. Instructions are counted by
-//! SysTick under `-icount shift=0`, where each takes one nanosecond of the machine's time.
+//! The first semihosting argument names the job: `battery`, `count`, or `model ADDRESS BYTES CONTEXT`, where an
+//! emulator has placed a request and a packed model in memory. Instructions are counted by SysTick under
+//! `-icount shift=0`, where each takes one nanosecond of the machine's time. It exits with 0 only when all is
+//! well.
 #![no_std]
 #![no_main]
 
 use core::cell::UnsafeCell;
+use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::{ExceptionFrame, entry, exception};
-use semihosting::{println, process};
-use sprat::format::Layout;
-use sprat::{BATTERY_BYTES, Kernels, Workload, battery};
+use semihosting::experimental::env;
+use semihosting::{print, println, process};
+use sprat::{BATTERY_BYTES, Kernels, Solo};
+use sprat_board_support::console::Counter;
 
-/// Work space, handed out once.
+mod job;
+
+/// Work space of the kernels or arena of a model, handed out once.
 #[repr(C, align(16))]
 struct Space(UnsafeCell<[u8; SPACE_BYTES]>);
 
-const SPACE_BYTES: usize = 160 * 1024;
+/// Most of the RAM of the smallest machine, which has 512 KiB.
+const SPACE_BYTES: usize = 440 * 1024;
 const _: () = assert!(SPACE_BYTES >= BATTERY_BYTES);
 
 // SAFETY: `main` is the only one to take the space, once, and no interrupt handler touches it.
@@ -32,6 +38,9 @@ static SPACE: Space = Space(UnsafeCell::new([0; SPACE_BYTES]));
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
 const RELOAD: u32 = 0xff_ffff;
+
+/// Calls that a kernel is counted for, so many that a tick of SysTick does not matter.
+const CALLS: u64 = 20;
 
 #[exception]
 fn SysTick() {
@@ -45,18 +54,7 @@ unsafe fn HardFault(_: &ExceptionFrame) -> ! {
     process::exit(139)
 }
 
-/// SysTick's ticks since it was started.
-fn ticks() -> u64 {
-    loop {
-        let before = WRAPS.load(Ordering::Relaxed);
-        let now = SYST::get_current();
-        if before == WRAPS.load(Ordering::Relaxed) {
-            return u64::from(before) * u64::from(RELOAD + 1) + u64::from(RELOAD - now);
-        }
-    }
-}
-
-/// Hundredths of an instruction in a tick.
+/// Hundredths of an instruction in a tick of SysTick.
 const TICK: u64 = parse(env!("SPRAT_TICK"));
 
 const fn parse(digits: &str) -> u64 {
@@ -68,11 +66,32 @@ const fn parse(digits: &str) -> u64 {
     value
 }
 
-/// Instructions of one call, from enough calls that a tick does not matter.
-fn instructions(workload: &Workload, kernels: &Kernels, work: &mut [u8]) -> u64 {
-    const CALLS: u64 = 20;
-    let sum: u64 = (0..CALLS).map(|_| workload.run(kernels, work, &mut ticks)).sum();
-    sum * TICK / (100 * CALLS)
+/// What the counter counts for an instruction: a division at each reading would count too.
+const SCALE: u64 = 100;
+
+/// SysTick since it was started, in hundredths of an instruction.
+struct Instructions;
+
+impl Counter for Instructions {
+    fn now(&mut self) -> u64 {
+        loop {
+            let before = WRAPS.load(Ordering::Relaxed);
+            let now = SYST::get_current();
+            if before == WRAPS.load(Ordering::Relaxed) {
+                return (u64::from(before) * u64::from(RELOAD + 1) + u64::from(RELOAD - now)) * TICK;
+            }
+        }
+    }
+}
+
+/// The host's standard output.
+struct Output;
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        print!("{text}");
+        Ok(())
+    }
 }
 
 #[entry]
@@ -87,21 +106,30 @@ fn main() -> ! {
     // SAFETY: `main` runs once and nobody else takes the space.
     let work = unsafe { &mut *SPACE.0.get() };
     let kernels = Kernels::detect();
-    println!("machine {} kernels {}", env!("SPRAT_MACHINE"), kernels.name());
-    match battery(kernels, work) {
-        Ok(cases) => println!("battery {cases} cases equal"),
-        Err(mismatch) => {
-            println!("battery failed: {mismatch:?}");
-            process::exit(1);
+    println!("kernels {}", kernels.name());
+    let Ok(arguments) = env::args::<128>() else { usage() };
+    // The first argument names the program.
+    let mut arguments = (&arguments).into_iter().skip(1).map_while(Result::ok);
+    let done = match arguments.next() {
+        Some("battery") => job::compare(kernels, work, &mut Output),
+        Some("count") => job::count(kernels, work, CALLS, &mut Instructions, SCALE, &mut Output),
+        Some("model") => {
+            let mut number = || arguments.next()?.parse::<u32>().ok();
+            let (Some(address), Some(bytes), Some(context)) = (number(), number(), number()) else { usage() };
+            // SAFETY: the host names memory that it has filled and that nothing else uses.
+            let input = unsafe { core::slice::from_raw_parts(address as *const u8, bytes as usize) };
+            job::answer(input, context, work, &Solo, &mut Instructions, SCALE, &mut Output)
         }
-    }
-    let layout = match kernels.name() {
-        "dsp" => Layout::InterleavedBiased,
-        _ => Layout::Interleaved,
+        _ => usage(),
     };
-    for workload in &Workload::tracked(layout) {
-        let count = instructions(workload, kernels, work);
-        println!("count {} {} {count} {workload:?}", workload.name(), workload.units());
+    if let Err(failure) = done {
+        println!("failed: {failure:?}");
+        process::exit(1);
     }
     process::exit(0)
+}
+
+fn usage() -> ! {
+    println!("expected arguments: battery | count | model ADDRESS BYTES CONTEXT");
+    process::exit(2)
 }

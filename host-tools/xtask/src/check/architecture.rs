@@ -61,6 +61,7 @@ pub const CHECKS: &[Check] = &[
             "host-tools/src/threads.rs",
             "tests/fuzz/",
             "tests/on-target/",
+            "tests/on-target-linux/",
         ],
         files: ".rs",
     },

@@ -4,9 +4,11 @@
 
 use super::tables::{Numbers, TokenizerTables};
 use super::{AddedFlags, HEADER_BYTES, NONE, PreTokenizer, Settings, TokenFlags, TokenizerKind, flag};
+use crate::messages;
 
 /// The part of the section that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Table {
     /// Token offsets.
     Offsets,
@@ -61,24 +63,21 @@ pub enum TokenizerError {
     },
 }
 
-impl core::fmt::Display for TokenizerError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Length { need, have } => {
-                write!(f, "tokenizer section: {have} bytes found, {need} described")
-            }
-            Self::Header { offset, found } => {
-                write!(f, "tokenizer section: unknown value {found} in the header at byte {offset}")
-            }
-            Self::Value { table, entry, found } => {
-                write!(f, "tokenizer section: value {found} not allowed in {table:?}, entry {entry}")
-            }
-            Self::Order { table, entry } => {
-                write!(f, "tokenizer section: {table:?} out of order at entry {entry}")
-            }
-        }
-    }
-}
+messages!(TokenizerError {
+    Self::Length { need, have } => ("tokenizer section: {} bytes found, {} described", have, need),
+    Self::Header { offset, found } => (
+        "tokenizer section: unknown value {} in the header at byte {}",
+        found,
+        offset,
+    ),
+    Self::Value { table, entry, found } => (
+        "tokenizer section: value {} not allowed in {:?}, entry {}",
+        found,
+        table,
+        entry,
+    ),
+    Self::Order { table, entry } => ("tokenizer section: {:?} out of order at entry {}", table, entry),
+});
 
 impl core::error::Error for TokenizerError {}
 

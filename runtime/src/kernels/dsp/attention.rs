@@ -26,7 +26,8 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
     let Ok(query) = bytemuck::try_cast_slice_mut(work.query) else {
         return portable::attend_q8(attention, work, out);
     };
-    if positions == 0 || heads > PAIR || !keys.stride.is_multiple_of(HEAD_UNIT) {
+    let scales_are_words = keys.scales.as_ptr().cast::<u32>().is_aligned();
+    if positions == 0 || heads > PAIR || !keys.stride.is_multiple_of(HEAD_UNIT) || !scales_are_words {
         return portable::attend_q8(attention, work, out);
     }
     let query = &mut query[..heads * keys.stride / 2];
@@ -124,13 +125,13 @@ macro_rules! two_heads {
 
 /// Makes scores of the sums in `r4` and `r5`, stores them at `r3`, and keeps the larger upper halves in `r0`.
 macro_rules! two_scores {
-    () => {
-        "ldrh r6, [r2], #2
-        vmov s0, s1, r4, r5
-        vmov s2, r6
+    ($scale:literal) => {
+        concat!(
+            "vmov s0, s1, r4, r5\n",
+            $scale,
+            "
         vcvt.f32.s32 s0, s0
         vcvt.f32.s32 s1, s1
-        vcvtb.f32.f16 s2, s2
         vmul.f32 s0, s0, s2
         vmul.f32 s1, s1, s2
         vmul.f32 s0, s0, s4
@@ -143,6 +144,25 @@ macro_rules! two_scores {
         ssub16 r6, r5, r0
         sel r0, r5, r0
         "
+        )
+    };
+}
+
+/// The sums of two heads of 8 components for one position.
+macro_rules! two_heads_of_8 {
+    () => {
+        concat!(
+            "ldr r6, [r1], #4
+            ldmdb r12, {{r8-r11}}\n",
+            two_heads!(
+                "smuad r4, r6, r8
+                smuad r5, r6, r10
+                "
+            ),
+            "ldr r6, [r1], #4
+            ldmia r12, {{r8-r11}}\n",
+            two_heads!(),
+        )
     };
 }
 
@@ -161,29 +181,35 @@ macro_rules! two_heads_begin {
 /// Scores of two heads of 8 components; returns the largest upper halves of both.
 ///
 /// # Safety
-/// The fields are as they say, there is at least one position, keys are aligned to words.
+/// The fields are as they say, there is at least one position, keys and scales are aligned to words.
 #[unsafe(naked)]
 unsafe extern "C" fn score_two_of_8(_: &Scoring) -> i32 {
     naked_asm!(
         ".fpu fpv4-sp-d16",
         two_heads_begin!(),
-        "ldr lr, [r0, #20]
+        "ldr r6, [r0, #20]
         mov r0, #0x80008000
         add r12, #16
+        vmov s6, r6
+        lsrs lr, r6, #1
+        beq 3f
         2:
-        ldr r6, [r1], #4
-        ldmdb r12, {{r8-r11}}",
-        two_heads!(
-            "smuad r4, r6, r8
-            smuad r5, r6, r10
-            "
-        ),
-        "ldr r6, [r1], #4
-        ldmia r12, {{r8-r11}}",
-        two_heads!(),
-        two_scores!(),
+        vldmia r2!, {{s3}}",
+        two_heads_of_8!(),
+        two_scores!("vcvtb.f32.f16 s2, s3"),
+        two_heads_of_8!(),
+        two_scores!("vcvtt.f32.f16 s2, s3"),
         "subs lr, #1
         bne 2b
+        3:
+        vmov r6, s6
+        lsls r6, #31
+        beq 4f",
+        two_heads_of_8!(),
+        "ldrh r6, [r2]
+        vmov s3, r6",
+        two_scores!("vcvtb.f32.f16 s2, s3"),
+        "4:
         pop {{r4-r11, pc}}",
     )
 }
@@ -214,8 +240,10 @@ unsafe extern "C" fn score_two(_: &Scoring) -> i32 {
         ldmia r12!, {{r8-r11}}",
         two_heads!(),
         "subs lr, #1
-        bne 2b",
-        two_scores!(),
+        bne 2b
+        ldrh r6, [r2], #2
+        vmov s3, r6",
+        two_scores!("vcvtb.f32.f16 s2, s3"),
         "vmov r6, s6
         subs r6, #1
         vmov s6, r6
@@ -362,45 +390,41 @@ unsafe extern "C" fn multiply_pairs(_: *const [f16; 2], _: *mut i32, _pairs: usi
 /// and leaves those of two positions in the word of the first. Returns the sum of the weights alone.
 fn weigh(scores: &mut [i32], head: usize, heads: usize, top: i32, multipliers: &[i32]) -> i32 {
     let (pairs, _) = multipliers.as_chunks::<2>();
-    let scores = &mut scores[head..];
-    // SAFETY: there are two scores of this head for every pair of multipliers.
+    let scores = scores[head..].as_mut_ptr();
+    // SAFETY: there are two scores of this head for every pair of multipliers, of which there is at least one.
     unsafe {
-        weigh_pairs(scores.as_mut_ptr(), heads * size_of::<i32>(), pairs.as_ptr(), pairs.len(), top, &POWER)
+        match heads {
+            1 => weigh_pairs::<4>(scores, pairs.as_ptr(), pairs.len(), top, &POWER),
+            _ => weigh_pairs::<8>(scores, pairs.as_ptr(), pairs.len(), top, &POWER),
+        }
     }
 }
 
-/// One score in `r9` becomes a weight in `r11`, added to the sum in `r8` and multiplied into the register named.
-/// The polynomial's coefficients are in `r4` to `r7`; the last bit that the shift drops rounds.
+/// One score in `r9` becomes a weight in `r11`, added to the sum in `r8`. The polynomial's coefficients are in `r4` to
+/// `r7`; the last bit that the shift drops rounds.
 macro_rules! weigh_one {
-    ($product:literal) => {
-        concat!(
-            "qsub r9, r2, r9
-            usat r9, #21, r9
-            adds r10, r9, #0x8000
-            lsr r10, r10, #16
-            smlawb r11, r7, r9, r6
-            smlawb r11, r11, r9, r5
-            smlawb r11, r11, r9, r4
-            lsrs r11, r11, r10
-            adc r11, r11, #0
-            ldr r10, [r1], #4
-            add r8, r11
-            smmulr ",
-            $product,
-            ", r11, r10
-            "
-        )
+    () => {
+        "qsub r9, r3, r9
+        usat r9, #21, r9
+        adds r10, r9, #0x8000
+        lsr r10, r10, #16
+        smlawb r11, r7, r9, r6
+        smlawb r11, r11, r9, r5
+        smlawb r11, r11, r9, r4
+        lsrs r11, r11, r10
+        adc r11, r11, #0
+        add r8, r11
+        "
     };
 }
 
-/// Weighs pairs of scores that lie `bytes` apart.
+/// Weighs pairs of scores that lie STEP bytes apart.
 ///
 /// # Safety
-/// So many pairs are there.
+/// So many pairs are there, at least one.
 #[unsafe(naked)]
-unsafe extern "C" fn weigh_pairs(
+unsafe extern "C" fn weigh_pairs<const STEP: usize>(
     _scores: *mut i32,
-    _bytes: usize,
     _multipliers: *const [i32; 2],
     _pairs: usize,
     _top: i32,
@@ -409,26 +433,24 @@ unsafe extern "C" fn weigh_pairs(
     naked_asm!(
         ".fpu fpv4-sp-d16
         push {{r4-r11, lr}}
-        mov lr, r1
-        mov r1, r2
-        ldrd r2, r12, [sp, #36]
+        ldr r12, [sp, #36]
         ldmia r12, {{r4-r7}}
         movs r8, #0
-        cbz r3, 3f
-        vmov s0, r3
         2:
-        ldr r9, [r0]",
-        weigh_one!("r12"),
-        "ldr r9, [r0, lr]",
-        weigh_one!("r11"),
-        "pkhbt r12, r12, r11, lsl #16
-        str r12, [r0]
-        add r0, r0, lr, lsl #1
-        subs r3, #1
+        ldr r9, [r0]
+        ldrd r12, lr, [r1], #8",
+        weigh_one!(),
+        "smmulr r12, r11, r12
+        ldr r9, [r0, #{step}]",
+        weigh_one!(),
+        "smmulr r11, r11, lr
+        pkhbt r12, r12, r11, lsl #16
+        str r12, [r0], #2 * {step}
+        subs r2, #1
         bne 2b
-        3:
         mov r0, r8
         pop {{r4-r11, pc}}",
+        step = const STEP,
     )
 }
 
@@ -439,24 +461,38 @@ fn mix(weights: &[i32], values: &Q8Heads, unit: f32, heads: usize, out: &mut [f3
     let pairs = weights.len() / (2 * heads);
     for col in (0..head_dim).step_by(WORD) {
         let columns = &values.values[col..];
-        let mixing = Mixing { weights: weights.as_ptr(), values: columns.as_ptr(), stride, pairs };
-        let mut sums = [[0; WORD]; PAIR];
+        let mut mixing = Mixing {
+            weights: weights.as_ptr(),
+            values: columns.as_ptr(),
+            stride,
+            pairs,
+            out: [out.as_mut_ptr(); 2],
+            unit,
+        };
+        let width = WORD.min(head_dim - col);
+        let mut words = [[0.0; WORD]; PAIR];
+        if width == WORD {
+            for (pointer, out) in mixing.out.iter_mut().zip(out.chunks_exact_mut(head_dim)) {
+                *pointer = out[col..].as_mut_ptr();
+            }
+        } else {
+            mixing.out = words.each_mut().map(|word| word.as_mut_ptr());
+        }
         // SAFETY: every position has a whole word from `col` on, aligned, as the stride is a multiple of words; there
-        // is at least one pair of positions, and of weights of each head.
+        // is at least one pair of positions, and of weights of each head. Each head has four places for outputs.
         unsafe {
             match (heads, stride) {
-                (1, _) => mix_one(&mixing, &mut sums[0]),
-                (_, 8) => mix_two::<8>(&mixing, &mut sums),
-                (_, 16) => mix_two::<16>(&mixing, &mut sums),
-                (_, 32) => mix_two::<32>(&mixing, &mut sums),
-                (_, 64) => mix_two::<64>(&mixing, &mut sums),
-                _ => mix_halves(&mixing, &mut sums),
+                (1, _) => mix_one(&mixing),
+                (_, 8) => mix_two::<8>(&mixing),
+                (_, 16) => mix_two::<16>(&mixing),
+                (_, 32) => mix_two::<32>(&mixing),
+                (_, 64) => mix_two::<64>(&mixing),
+                _ => mix_halves(&mixing),
             }
         }
-        for (sums, out) in sums.iter().zip(out.chunks_exact_mut(head_dim)) {
-            match out[col..].first_chunk_mut::<WORD>() {
-                Some(out) => (0..WORD).for_each(|i| out[i] += sums[i] as f32 * unit),
-                None => out[col..].iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum as f32 * unit),
+        if width < WORD {
+            for (word, out) in words.iter().zip(out.chunks_exact_mut(head_dim)) {
+                out[col..].iter_mut().zip(word).for_each(|(out, mixed)| *out += mixed);
             }
         }
     }
@@ -471,18 +507,55 @@ struct Mixing {
     values: *const i8,
     stride: usize,
     pairs: usize,
+    /// Four places for each head.
+    out: [*mut f32; PAIR],
+    unit: f32,
 }
 
-/// Four sums of one head.
+/// Adds four sums times the unit in `s4` to the four outputs at a pointer.
+macro_rules! add_mixed {
+    ($out:literal, $s0:literal, $s1:literal, $s2:literal, $s3:literal) => {
+        concat!(
+            "vmov s8, s9, ",
+            $s0,
+            ", ",
+            $s1,
+            "
+            vmov s10, s11, ",
+            $s2,
+            ", ",
+            $s3,
+            "
+            vldmia ",
+            $out,
+            ", {{s12-s15}}
+            vcvt.f32.s32 s8, s8
+            vcvt.f32.s32 s9, s9
+            vcvt.f32.s32 s10, s10
+            vcvt.f32.s32 s11, s11
+            vmla.f32 s12, s8, s4
+            vmla.f32 s13, s9, s4
+            vmla.f32 s14, s10, s4
+            vmla.f32 s15, s11, s4
+            vstmia ",
+            $out,
+            ", {{s12-s15}}
+            "
+        )
+    };
+}
+
+/// Four components of one head.
 ///
 /// # Safety
 /// The fields are as they say; there is at least one pair.
 #[unsafe(naked)]
-unsafe extern "C" fn mix_one(_: &Mixing, _sums: &mut [i32; WORD]) {
+unsafe extern "C" fn mix_one(_: &Mixing) {
     naked_asm!(
         ".fpu fpv4-sp-d16
         push {{r4-r11, lr}}
-        mov lr, r1
+        ldr lr, [r0, #16]
+        vldr s4, [r0, #24]
         ldm r0, {{r0-r3}}
         movs r4, #0
         movs r5, #0
@@ -504,9 +577,9 @@ unsafe extern "C" fn mix_one(_: &Mixing, _sums: &mut [i32; WORD]) {
         smlad r6, r8, r12, r6
         smlad r7, r9, r12, r7
         subs r3, #1
-        bne 2b
-        stm lr, {{r4-r7}}
-        pop {{r4-r11, pc}}",
+        bne 2b",
+        add_mixed!("lr", "r4", "r5", "r6", "r7"),
+        "pop {{r4-r11, pc}}",
     )
 }
 
@@ -546,16 +619,18 @@ macro_rules! mix_pair {
     };
 }
 
-/// Four sums of each of two heads.
+/// Four components of each of two heads.
 ///
 /// # Safety
 /// The fields are as they say, the stride is STRIDE; there is at least one pair.
 #[unsafe(naked)]
-unsafe extern "C" fn mix_two<const STRIDE: usize>(_: &Mixing, _sums: &mut [[i32; WORD]; PAIR]) {
+unsafe extern "C" fn mix_two<const STRIDE: usize>(_: &Mixing) {
     naked_asm!(
         ".fpu fpv4-sp-d16
         push {{r4-r11, lr}}
-        vmov s0, r1
+        ldrd r2, r3, [r0, #16]
+        vmov s2, s3, r2, r3
+        vldr s4, [r0, #24]
         ldr r12, [r0, #12]
         ldrd r0, r1, [r0]
         movs r4, #0
@@ -584,67 +659,68 @@ unsafe extern "C" fn mix_two<const STRIDE: usize>(_: &Mixing, _sums: &mut [[i32;
         vmov s1, r2
         bne 2b
         4:
-        vmov r0, s0
-        stm r0, {{r4-r11}}
-        pop {{r4-r11, pc}}",
+        vmov r2, r3, s2, s3",
+        add_mixed!("r2", "r4", "r5", "r6", "r7"),
+        add_mixed!("r3", "r8", "r9", "r10", "r11"),
+        "pop {{r4-r11, pc}}",
         stride = const STRIDE,
     )
 }
 
-/// Four sums of each of two heads, two components at a time.
+/// Two components of each of two heads over all pairs, into `r4` and `r5`, `r6` and `r7`.
+macro_rules! mix_half {
+    ($label:literal, $pack:literal) => {
+        concat!(
+            "ldm lr, {{r0-r3}}
+            movs r4, #0
+            movs r5, #0
+            movs r6, #0
+            movs r7, #0
+            ",
+            $label,
+            ":
+            ldr r8, [r1]
+            ldr r9, [r1, r2]
+            ldrd r10, r11, [r0], #16
+            add r1, r1, r2, lsl #1
+            ",
+            $pack,
+            "
+            sxtb16 r9, r8
+            sxtb16 r8, r8, ror #8
+            smlad r4, r9, r10, r4
+            smlad r5, r8, r10, r5
+            smlad r6, r9, r11, r6
+            smlad r7, r8, r11, r7
+            subs r3, #1
+            bne ",
+            $label,
+            "b
+            "
+        )
+    };
+}
+
+/// Four components of each of two heads, two at a time.
 ///
 /// # Safety
 /// The fields are as they say; there is at least one pair.
 #[unsafe(naked)]
-unsafe extern "C" fn mix_halves(_: &Mixing, _sums: &mut [[i32; WORD]; PAIR]) {
+unsafe extern "C" fn mix_halves(_: &Mixing) {
     naked_asm!(
         ".fpu fpv4-sp-d16
         push {{r4-r11, lr}}
-        mov lr, r1
-        vmov s0, r0
-        ldm r0, {{r0-r3}}
-        movs r4, #0
-        movs r5, #0
-        movs r6, #0
-        movs r7, #0
-        2:
-        ldr r8, [r1]
-        ldr r9, [r1, r2]
-        ldrd r10, r11, [r0], #16
-        add r1, r1, r2, lsl #1
-        pkhbt r8, r8, r9, lsl #16
-        sxtb16 r9, r8
-        sxtb16 r8, r8, ror #8
-        smlad r4, r9, r10, r4
-        smlad r5, r8, r10, r5
-        smlad r6, r9, r11, r6
-        smlad r7, r8, r11, r7
-        subs r3, #1
-        bne 2b
-        strd r4, r5, [lr]
-        strd r6, r7, [lr, #16]
-        vmov r0, s0
-        ldm r0, {{r0-r3}}
-        movs r4, #0
-        movs r5, #0
-        movs r6, #0
-        movs r7, #0
-        3:
-        ldr r8, [r1]
-        ldr r9, [r1, r2]
-        ldrd r10, r11, [r0], #16
-        add r1, r1, r2, lsl #1
-        pkhtb r8, r9, r8, asr #16
-        sxtb16 r9, r8
-        sxtb16 r8, r8, ror #8
-        smlad r4, r9, r10, r4
-        smlad r5, r8, r10, r5
-        smlad r6, r9, r11, r6
-        smlad r7, r8, r11, r7
-        subs r3, #1
-        bne 3b
-        strd r4, r5, [lr, #8]
-        strd r6, r7, [lr, #24]
-        pop {{r4-r11, pc}}",
+        mov lr, r0
+        vldr s4, [r0, #24]",
+        mix_half!("2", "pkhbt r8, r8, r9, lsl #16"),
+        "vmov s0, s1, r4, r5
+        vmov s2, s3, r6, r7",
+        mix_half!("3", "pkhtb r8, r9, r8, asr #16"),
+        "ldrd r0, r1, [lr, #16]
+        vmov r2, r3, s0, s1",
+        add_mixed!("r0", "r2", "r3", "r4", "r5"),
+        "vmov r2, r3, s2, s3",
+        add_mixed!("r1", "r2", "r3", "r6", "r7"),
+        "pop {{r4-r11, pc}}",
     )
 }

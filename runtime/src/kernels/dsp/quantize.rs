@@ -5,6 +5,7 @@
 
 use core::arch::asm;
 
+use half::f16;
 use sprat_format::{Layout, WORD};
 
 use crate::kernels::{Prepared, portable};
@@ -85,8 +86,8 @@ macro_rules! quantize_words {
     };
 }
 
-/// Quantizes one group to bytes, with zeros behind `x`.
-pub(super) fn quantize(x: &[f32], q: &mut [i8]) -> f32 {
+/// Quantizes one head to bytes, with zeros behind `x`.
+pub(super) fn quantize(x: &[f32], q: &mut [i8]) -> f16 {
     let (inverse, scale) = portable::inverse_and_scale(amplitude(x));
     let (words, rest) = x.as_chunks::<WORD>();
     let (bytes, behind) = q.split_at_mut(x.len() - rest.len());
@@ -105,9 +106,18 @@ pub(super) fn quantize(x: &[f32], q: &mut [i8]) -> f32 {
         }
     }
     _ = unused;
-    behind.fill(0);
-    behind.iter_mut().zip(rest).for_each(|(q, x)| *q = portable::round_to_i8(x * inverse));
-    scale
+    if !behind.is_empty() {
+        behind.fill(0);
+        behind.iter_mut().zip(rest).for_each(|(q, x)| *q = portable::round_to_i8(x * inverse));
+    }
+    let half: u32;
+    // SAFETY: the instructions work on registers only. They round to nearest with ties to even.
+    unsafe {
+        asm!("vmov s0, {x}", "vcvtb.f16.f32 s0, s0", "vmov {x}, s0",
+            x = inout(reg) scale.min(portable::MOST_SCALE).to_bits() => half, out("s0") _,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    f16::from_bits(half as u16)
 }
 
 /// Quantizes a query into pairs of halfwords: of each word, components 0 and 2, 1 and 3, at places `step` words apart.
@@ -183,7 +193,9 @@ fn factors(x: &[f32], values: &mut [i8]) -> (f32, i32) {
             );
         }
     }
-    behind.fill(0);
+    if !behind.is_empty() {
+        behind.fill(0);
+    }
     if !rest.is_empty() {
         let x: [i32; WORD] =
             core::array::from_fn(|i| rest.get(i).map_or(0, |x| portable::round_to_i8(x * inverse).into()));
