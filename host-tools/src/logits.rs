@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use sprat_board_support::memory::limits_for_context;
 use sprat_format::Limits;
 
-use crate::model::{Model, arena_for, engine, kernels};
+use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
 
 /// How the sequence is fed.
@@ -44,7 +44,8 @@ pub fn logits(
 ) -> Result<Logits> {
     let image = model.image()?;
     // The context is as large as the sequence: what the file was packed for is not the question here.
-    let limits = Limits { logits_rows: 0, ..limits_for_context(image.limits(), ids.len() as u32) };
+    let limits = limits_for_context(image.limits(), ids.len() as u32);
+    let limits = Limits { logits_rows: 0, ..host_limits(&limits) };
     let team = Threads::new(threads)?;
     let mut arena = arena_for(&image, &limits, &team).context("the ids do not fit the model's positions")?;
     let mut engine = engine(&image, limits, &mut arena, kernels(kernels_name)?, &team)?;

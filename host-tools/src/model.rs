@@ -98,6 +98,11 @@ impl Model {
     }
 }
 
+/// Limits for running on this machine: a prompt goes through in long chunks, whatever was packed for a device.
+pub fn host_limits(limits: &Limits) -> Limits {
+    Limits { prefill_chunk: limits.prefill_chunk.max(HOST_PREFILL_CHUNK), ..*limits }
+}
+
 /// Memory for a model under given limits, for a team.
 ///
 /// # Errors

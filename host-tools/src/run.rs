@@ -9,7 +9,7 @@ use serde::Serialize;
 use sprat::{Generator, Sampler, SamplerConfig, Special, StopReason};
 use sprat_board_support::memory::limits_for_context;
 
-use crate::model::{Model, arena_for, engine, kernels};
+use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
 
 /// How to run.
@@ -71,7 +71,7 @@ pub struct RunReport {
     pub answer_seconds: f64,
     /// Tokens of the answer a second.
     pub tokens_per_second: f64,
-    /// Bytes of the arena.
+    /// Bytes of the arena, for the longer chunks of this machine.
     pub arena_bytes: usize,
 }
 
@@ -93,6 +93,7 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     let image = model.image()?;
     let limits =
         options.context.map_or(*image.limits(), |context| limits_for_context(image.limits(), context));
+    let limits = host_limits(&limits);
     let team = Threads::new(options.threads)?;
     let mut arena = arena_for(&image, &limits, &team)?;
     let mut engine = engine(&image, limits, &mut arena, kernels(options.kernels.as_deref())?, &team)?;

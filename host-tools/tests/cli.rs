@@ -213,6 +213,38 @@ fn eval_measures_against_the_checkpoint() {
 }
 
 #[test]
+fn bench_measures_files_and_shapes_with_every_table() {
+    let shop = Workshop::new();
+    let short = ["--prompt-tokens", "6", "--answer-tokens", "5", "--rounds", "1", "--threads", "2"];
+    let shape = ["bench", "--shape", "48/2/100/70/4/2", "--kernels", "all", "--json"];
+    let bench = shop.json(&[&shape[..], &short].concat());
+    let runs = bench["runs"].as_array().unwrap();
+    let tables: Vec<_> = runs.iter().map(|run| run["kernels"].as_str().unwrap()).collect();
+    assert!(tables.len() >= 2 && tables.contains(&"portable"), "{tables:?}");
+    // Both layers' matrices for each token, attention over the positions so far, and the head once or for each.
+    let (layers, head) = (2 * (2 * 48 * 48 + 2 * 24 * 48 + 3 * 48 * 100), 48 * 70);
+    let attention = |tokens: u64| 2 * 2 * 48 * tokens * (tokens + 1) / 2;
+    for run in runs {
+        let (tokens, heads) = if run["phase"] == "prefill" { (6, 1) } else { (5, 5) };
+        assert_eq!((&run["tokens"], &run["threads"]), (&json!(tokens), &json!(2)));
+        assert_eq!(run["products"], json!(tokens * layers + attention(tokens) + heads * head));
+        assert!(run["tokens_per_second"]["median"].as_f64().unwrap() > 0.0);
+        let stages: Vec<_> =
+            run["stages"].as_array().unwrap().iter().map(|s| s["stage"].as_str().unwrap()).collect();
+        assert!(stages.contains(&"feed-forward") && stages.contains(&"attention"), "{stages:?}");
+        assert_eq!(stages.contains(&"sampling"), run["phase"] == "decode");
+    }
+    assert!(bench["memory"][0]["bytes_per_second"].as_f64().unwrap() > 0.0);
+    let text = shop.succeed(&[&["bench", "tiny.sprat"][..], &short].concat());
+    assert!(text.contains("tokens/s") && text.contains("decode 5") && text.contains("of memory"), "{text}");
+    let growth = shop.succeed(&["bench", "--growth", "growth.svg", "tiny.sprat", "--threads", "1"]);
+    assert!(growth.contains("counts equal the formula"), "{growth}");
+    assert!(fs::read_to_string(shop.path("growth.svg")).unwrap().contains("What a token costs"));
+    shop.fail(&["bench"], &["nothing to measure", "--shape"]);
+    shop.fail(&["bench", "tiny.sprat", "--rounds", "0"], &["0 rounds", "at least 1"]);
+}
+
+#[test]
 fn wrong_use_is_another_exit_code() {
     let shop = Workshop::new();
     for arguments in [&["pack"][..], &["frobnicate"], &["run", "tiny.sprat", "--top-k", "many"], &[]] {

@@ -14,7 +14,7 @@ use super::arguments::{
     BenchArguments, Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments,
     PackArguments, PlanArguments, RunArguments,
 };
-use crate::bench::{BenchOptions, bench, growth};
+use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::boards::Board;
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::{evaluate, write_chart};
@@ -224,15 +224,11 @@ const GROWTH_TOKENS: usize = 256;
 
 fn bench_model(arguments: &BenchArguments) -> Result<()> {
     let progress = bar("packing");
-    let shape = match (&arguments.file, arguments.shape, &arguments.growth) {
-        (None, None, Some(_)) => Some(GROWTH_SHAPE.parse()?),
+    let model = match (&arguments.file, arguments.shape, &arguments.growth) {
+        (Some(file), _, _) => Model::open(file, &arguments.open.options(), &progress)?,
+        (None, Some(shape), _) => shape.model(&arguments.options())?,
+        (None, None, Some(_)) => GROWTH_SHAPE.parse::<Shape>()?.model(&arguments.options())?,
         (None, None, None) => bail!("nothing to measure: name a file, or a shape (--shape 135m)"),
-        (_, shape, _) => shape,
-    };
-    let model = match (&arguments.file, shape) {
-        (Some(file), _) => Model::open(file, &arguments.open.options(), &progress)?,
-        (None, Some(shape)) => shape.model(&arguments.options())?,
-        (None, None) => bail!("nothing to measure: name a file, or a shape (--shape 135m)"),
     };
     progress.finish_and_clear();
     let threads = match &arguments.threads[..] {
@@ -241,7 +237,8 @@ fn bench_model(arguments: &BenchArguments) -> Result<()> {
         threads => threads.to_vec(),
     };
     if let Some(path) = &arguments.growth {
-        let growth = growth(&model, GROWTH_TOKENS, threads[threads.len() - 1])?;
+        let most = model.image()?.config().max_positions as usize;
+        let growth = growth(&model, GROWTH_TOKENS.min(most), threads[threads.len() - 1])?;
         growth.write_chart(path)?;
         return match arguments.json {
             true => print_json(&growth),

@@ -96,6 +96,7 @@ fn laptop(packed: &Path, subject: &Subject, sampler: SamplerConfig, seed: u64) -
             seed,
             kernels: Some(kernels.name().to_owned()),
             context: None,
+            threads: 2,
         };
         let report = run(&model, &options, |_| {}).unwrap();
         assert_eq!(report.kernels, kernels.name());
