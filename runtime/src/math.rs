@@ -86,14 +86,27 @@ pub(crate) fn silu(x: f32) -> f32 {
 }
 
 /// GELU by the tanh approximation of Hendrycks and Gimpel (2016), as GPT-2 has it.
+///
+/// (1 + tanh u) / 2 is the sigmoid of 2u.
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    0.5 * x * (1.0 + libm::tanhf(SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    x / (1.0 + exp(-TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }
 
 /// GELU by the error function.
+///
+/// The complement of the error function is a polynomial in 1 / (1 + p |x|) times e^-x^2 with an error of at most
+/// 1.5e-7 (Hastings 1955; Abramowitz and Stegun, 7.1.26).
 pub(crate) fn gelu_erf(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x * core::f32::consts::FRAC_1_SQRT_2))
+    let z = f32::from_bits(x.to_bits() & 0x7fff_ffff) * core::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let mut p = 1.061_405_4;
+    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        p = p * t + coefficient;
+    }
+    // Half the complement: what the side of the argument that is nearer to an infinity lacks.
+    let tail = 0.5 * (p * t) * exp(-z * z);
+    x * if x > 0.0 { 1.0 - tail } else { tail }
 }
 
 #[cfg(test)]

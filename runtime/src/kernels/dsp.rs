@@ -23,6 +23,7 @@ use super::{Kernels, Prepared, Q8, portable};
 use crate::team::Tile;
 
 mod attention;
+mod floats;
 mod half_floats;
 mod quantize;
 
@@ -32,7 +33,11 @@ pub(super) static KERNELS: Kernels = Kernels {
     prepare: quantize::prepare,
     matmul_q8,
     matmul_f16: half_floats::matmul_f16,
+    matmul_f32: floats::matmul_f32,
     attend_q8: attention::attend_q8,
+    score_f16: half_floats::score_f16,
+    score_f32: floats::score_f32,
+    dot: floats::dot,
     ..portable::KERNELS
 };
 
@@ -41,7 +46,7 @@ const RUN_WORDS: usize = 8;
 
 fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     if matrix.layout != Layout::InterleavedBiased {
-        return portable::matmul_q8(matrix, input, out);
+        return portable::compact::matmul_q8(matrix, input, out);
     }
     let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;

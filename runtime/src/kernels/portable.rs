@@ -12,6 +12,8 @@ use crate::math;
 use crate::team::Tile;
 
 pub(super) mod attention;
+#[cfg(any(sprat_isa = "dsp", test))]
+pub(super) mod compact;
 
 pub(super) use attention::attend_q8;
 
