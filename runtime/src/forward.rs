@@ -115,7 +115,7 @@ pub(crate) fn forward(
         match (config.feed_forward, &layer.gate) {
             (FeedForward::Gated(activation), Some(matrix)) => {
                 input.times(compute, matrix, layer.gate_bias, gate);
-                activate_gate(activation, gate, up);
+                activate_gate(compute.kernels, activation, gate, up);
             }
             (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => activate(activation, up),
         }

@@ -180,6 +180,10 @@ pub struct Kernels {
     pub(crate) dot: fn(a: &[f32], b: &[f32]) -> f32,
     /// The sum of a row, in the lane order.
     pub(crate) sum: fn(a: &[f32]) -> f32,
+    /// `up` *= gate * sigmoid(gate).
+    pub(crate) gate_silu: fn(gate: &[f32], up: &mut [f32]),
+    /// The square root, correctly rounded.
+    pub(crate) sqrt: fn(x: f32) -> f32,
 }
 
 impl Kernels {

@@ -22,7 +22,7 @@ pub(crate) fn norm(
 ) {
     let width = weight.len();
     let count = width as f32;
-    let scale = |x: &[f32]| 1.0 / math::sqrt((kernels.dot)(x, x) / count + config.norm_eps);
+    let scale = |x: &[f32]| 1.0 / (kernels.sqrt)((kernels.dot)(x, x) / count + config.norm_eps);
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         match config.norm {
             Norm::RmsNorm => {
@@ -69,12 +69,12 @@ impl<'s> Input<'s> {
         let work = Workspace { floats: &mut [], bytes: &mut [] };
         match matrix {
             Matrix::F32 { cols, values } => {
-                share(team, out, values.len() / cols, 1, work, |rows, out, _| {
+                share(team, out, values.len() / cols, 1, work, &|rows, out, _| {
                     (kernels.matmul_f32)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
                 });
             }
             Matrix::F16 { cols, values } => {
-                share(team, out, values.len() / cols, 1, work, |rows, out, _| {
+                share(team, out, values.len() / cols, 1, work, &|rows, out, _| {
                     (kernels.matmul_f16)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
                 });
             }
@@ -90,7 +90,7 @@ impl<'s> Input<'s> {
                     self.layout = Some(matrix.layout);
                 }
                 let input = &*input;
-                share(team, out, matrix.rows, matrix.unit(), work, |rows, out, _| {
+                share(team, out, matrix.rows, matrix.unit(), work, &|rows, out, _| {
                     (kernels.matmul_q8)(&matrix.part(rows), input, out);
                 });
             }
@@ -170,13 +170,13 @@ pub(crate) fn attend(
     let width = config.query_size() as usize;
     let shared = (config.heads / config.kv_heads) as usize;
     let kernels = compute.kernels;
-    let scale = 1.0 / math::sqrt(head_dim as f32);
+    let scale = 1.0 / (kernels.sqrt)(head_dim as f32);
     let is_q8 = matches!(cache.keys(layer, 0, 0), Run::Q8(_));
     if !is_q8 {
         query.iter_mut().for_each(|q| *q *= scale);
     }
     let query = &*query;
-    share(compute.team, out, width, head_dim, work, |own, out, work| {
+    share(compute.team, out, width, head_dim, work, &|own, out, work| {
         for (token, query) in query.chunks_exact(width).enumerate() {
             let positions = start + token + 1;
             let (mut query, mut out) = (&query[own.clone()], out.token(token));
@@ -265,7 +265,10 @@ pub(crate) fn activate(activation: Activation, x: &mut [f32]) {
 }
 
 /// `up` *= the non-linearity of `gate`.
-pub(crate) fn activate_gate(activation: Activation, gate: &[f32], up: &mut [f32]) {
+pub(crate) fn activate_gate(kernels: &Kernels, activation: Activation, gate: &[f32], up: &mut [f32]) {
+    if activation == Activation::Silu {
+        return (kernels.gate_silu)(gate, up);
+    }
     for_activation!(activation, function => {
         up.iter_mut().zip(gate).for_each(|(up, gate)| *up *= function(*gate))
     });

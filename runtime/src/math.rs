@@ -15,27 +15,31 @@
 /// added to the exponent.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // ln 2 in two parts; the first has so few bits that n times it is exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
     let (n, whole) = round(x * core::f32::consts::LOG2_E);
     let r = x - whole * LN2_HIGH - whole * LN2_LOW;
-    let mut p = 1.987_569_2e-4;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_3e-1;
+    let [mut p, coefficients @ ..] = EXP;
+    for coefficient in coefficients {
+        p = p * r + coefficient;
+    }
     let p = p * (r * r) + r + 1.0;
     let power = f32::from_bits(p.to_bits().wrapping_add((n as u32) << 23));
     let power = if x < -87.3 { 0.0 } else { power };
     if x > 88.7 { f32::INFINITY } else { power }
 }
 
+/// ln 2 in two parts; the first has so few bits that a small integer times it is exact.
+pub(crate) const LN2_HIGH: f32 = 0.693_359_4;
+/// What the first part lacks.
+pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
+/// Coefficients of e^r, of r^7 down to r^2.
+pub(crate) const EXP: [f32; 6] =
+    [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_3e-1];
+/// 1.5 * 2^23: what is left of a number in a sum with this is its integer part.
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
+
 /// The nearest integer, ties to even, as an integer and as a float; for |x| < 2^22.
 #[inline(always)]
 fn round(x: f32) -> (i32, f32) {
-    const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23: what is left of x in such a sum is its integer part
     let sum = x + ROUNDER;
     ((sum.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32), sum - ROUNDER)
 }

@@ -117,7 +117,7 @@ pub(crate) fn share(
     rows: usize,
     unit: usize,
     work: Workspace,
-    job: impl Fn(Range<usize>, &mut Tile, Workspace) + Sync,
+    job: &(dyn Fn(Range<usize>, &mut Tile, Workspace) + Sync),
 ) {
     let members = team.size();
     if members == 1 {
@@ -175,7 +175,7 @@ pub(crate) mod tests {
             let mut out = vec![0.0; tokens * rows];
             let (mut floats, mut bytes) = (vec![0.0; 2 * members], vec![0; members]);
             let work = Workspace { floats: &mut floats, bytes: &mut bytes };
-            share(&Threads(members), &mut out, rows, unit, work, |own, tile, work| {
+            share(&Threads(members), &mut out, rows, unit, work, &|own, tile, work| {
                 assert!(own.start.is_multiple_of(unit));
                 assert_eq!((work.floats.len(), work.bytes.len(), tile.tokens()), (2, 1, tokens));
                 for token in 0..tokens {

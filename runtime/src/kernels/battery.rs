@@ -209,13 +209,23 @@ fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize
         let case = [length, 0, 0, 0];
         compare("dot", case, &[(kernels.dot)(a, b)], &[(portable::KERNELS.dot)(a, b)])?;
         compare("sum", case, &[(kernels.sum)(a)], &[(portable::KERNELS.sum)(a)])?;
+        // Gates near 0, far from it, and beyond what has a power.
+        found.copy_from_slice(b);
+        expected.copy_from_slice(b);
+        let spread = [0.001, 0.05, 1.0][length % 3];
+        a.iter_mut().for_each(|x| *x *= spread);
+        (kernels.gate_silu)(a, found);
+        (portable::KERNELS.gate_silu)(a, expected);
+        compare("gate_silu", case, found, expected)?;
+        let root = |kernels: &Kernels| (kernels.sqrt)(f32::from_bits(a[0].to_bits() & 0x7fff_ffff));
+        compare("sqrt", case, &[root(kernels)], &[root(&portable::KERNELS)])?;
         a.iter_mut().for_each(|x| *x *= 0.01);
         found.copy_from_slice(a);
         expected.copy_from_slice(a);
         let sums = [(kernels.softmax)(found), (portable::KERNELS.softmax)(expected)];
         compare("softmax", case, found, expected)?;
         compare("softmax's sum", case, &sums[..1], &sums[1..])?;
-        cases += 3;
+        cases += 5;
     }
     Ok(cases)
 }

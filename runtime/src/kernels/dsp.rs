@@ -26,6 +26,7 @@ mod attention;
 mod floats;
 mod half_floats;
 mod quantize;
+mod silu;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "dsp",
@@ -38,6 +39,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     score_f16: half_floats::score_f16,
     score_f32: floats::score_f32,
     dot: floats::dot,
+    gate_silu: silu::gate_silu,
+    sqrt: silu::sqrt,
     ..portable::KERNELS
 };
 

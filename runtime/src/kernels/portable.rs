@@ -32,6 +32,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     mix_f32,
     dot,
     sum,
+    gate_silu,
+    sqrt: math::sqrt,
 };
 
 /// Lanes of a sum of `f32`.
@@ -265,6 +267,11 @@ pub(super) fn softmax(scores: &mut [f32]) -> f32 {
     let most = f32::from_bits(key(most as u32) as u32);
     scores.iter_mut().for_each(|score| *score = math::exp(*score - most));
     sum(scores)
+}
+
+#[inline(always)]
+pub(super) fn gate_silu(gate: &[f32], up: &mut [f32]) {
+    up.iter_mut().zip(gate).for_each(|(up, gate)| *up *= math::silu(*gate));
 }
 
 #[inline(always)]

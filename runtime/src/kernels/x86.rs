@@ -60,6 +60,7 @@ macro_rules! table {
                 mix_f32(weights: &[f32], values: &[f32], out: &mut [f32]);
                 dot(a: &[f32], b: &[f32]) -> f32;
                 sum(a: &[f32]) -> f32;
+                gate_silu(gate: &[f32], up: &mut [f32]);
             );
 
             fn matmul_q8_best(matrix: &Q8, input: &Prepared, out: &mut Tile) {
@@ -89,6 +90,8 @@ macro_rules! table {
                 mix_f32,
                 dot,
                 sum,
+                gate_silu,
+                ..portable::KERNELS
             };
         }
     };
