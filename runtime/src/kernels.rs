@@ -202,7 +202,11 @@ impl Kernels {
 
     /// The best table that this machine can run.
     pub fn detect() -> &'static Self {
-        Self::available().next().unwrap_or(&portable::KERNELS)
+        // A build for one core names its table outright, or flash would hold the others too.
+        match ONLY {
+            Some(kernels) => kernels,
+            None => Self::available().next().unwrap_or(&portable::KERNELS),
+        }
     }
 
     /// The table of that name, if this build has it and this machine can run it.
@@ -215,6 +219,17 @@ impl Kernels {
         self.name
     }
 }
+
+/// The table of a build for one core, whose instructions are all present.
+const ONLY: Option<&Kernels> = {
+    #[cfg(sprat_isa = "dsp")]
+    let only = Some(&dsp::KERNELS);
+    #[cfg(sprat_isa = "mve")]
+    let only = Some(&mve::KERNELS);
+    #[cfg(not(any(sprat_isa = "dsp", sprat_isa = "mve")))]
+    let only = None;
+    only
+};
 
 /// Every table of this build, the best first. A table is handed out where its instructions are present.
 const TABLES: &[fn() -> Option<&'static Kernels>] = &[

@@ -273,7 +273,7 @@ pub(crate) fn attend(
     let tokens = out.len() / width;
     let products: usize = (0..tokens).map(|token| 2 * width * (start + token + 1)).sum();
     compute.meter.count(products);
-    share(compute.team, products, out, width, head_dim, work, |own, out, work| {
+    share(compute.team, products, out, width, head_dim, work, &|own, out, work| {
         for (token, query) in query.chunks_exact(width).enumerate() {
             let positions = start + token + 1;
             let (mut query, mut out) = (&query[own.clone()], out.token(token));

@@ -15,33 +15,31 @@
 /// added to the exponent.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    let power = exp_within(x);
+    let (n, whole) = round(x * core::f32::consts::LOG2_E);
+    let r = x - whole * LN2_HIGH - whole * LN2_LOW;
+    let [mut p, coefficients @ ..] = EXP;
+    for coefficient in coefficients {
+        p = p * r + coefficient;
+    }
+    let p = p * (r * r) + r + 1.0;
+    let power = f32::from_bits(p.to_bits().wrapping_add((n as u32) << 23));
     let power = if x < -87.3 { 0.0 } else { power };
     if x > 88.7 { f32::INFINITY } else { power }
 }
 
-/// e^x for -87.3 <= x <= 88.7, with the bits of [`exp`].
-#[inline(always)]
-pub(crate) fn exp_within(x: f32) -> f32 {
-    // ln 2 in two parts; the first has so few bits that n times it is exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let (n, whole) = round(x * core::f32::consts::LOG2_E);
-    let r = x - whole * LN2_HIGH - whole * LN2_LOW;
-    let mut p = 1.987_569_2e-4;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_3e-1;
-    let p = p * (r * r) + r + 1.0;
-    f32::from_bits(p.to_bits().wrapping_add((n as u32) << 23))
-}
+/// ln 2 in two parts; the first has so few bits that a small integer times it is exact.
+pub(crate) const LN2_HIGH: f32 = 0.693_359_4;
+/// What the first part lacks.
+pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
+/// Coefficients of e^r, of r^7 down to r^2.
+pub(crate) const EXP: [f32; 6] =
+    [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_3e-1];
+/// 1.5 * 2^23: what is left of a number in a sum with this is its integer part.
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
 
 /// The nearest integer, ties to even, as an integer and as a float; for |x| < 2^22.
 #[inline(always)]
 fn round(x: f32) -> (i32, f32) {
-    const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23: what is left of x in such a sum is its integer part
     let sum = x + ROUNDER;
     ((sum.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32), sum - ROUNDER)
 }
@@ -92,14 +90,27 @@ pub(crate) fn silu(x: f32) -> f32 {
 }
 
 /// GELU by the tanh approximation of Hendrycks and Gimpel (2016), as GPT-2 has it.
+///
+/// (1 + tanh u) / 2 is the sigmoid of 2u.
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    0.5 * x * (1.0 + libm::tanhf(SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    x / (1.0 + exp(-TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }
 
 /// GELU by the error function.
+///
+/// The complement of the error function is a polynomial in 1 / (1 + p |x|) times e^-x^2 with an error of at most
+/// 1.5e-7 (Hastings 1955; Abramowitz and Stegun, 7.1.26).
 pub(crate) fn gelu_erf(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x * core::f32::consts::FRAC_1_SQRT_2))
+    let z = f32::from_bits(x.to_bits() & 0x7fff_ffff) * core::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let mut p = 1.061_405_4;
+    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        p = p * t + coefficient;
+    }
+    // Half the complement: what the side of the argument that is nearer to an infinity lacks.
+    let tail = 0.5 * (p * t) * exp(-z * z);
+    x * if x > 0.0 { 1.0 - tail } else { tail }
 }
 
 #[cfg(test)]

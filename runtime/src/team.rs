@@ -183,7 +183,7 @@ pub(crate) fn share(
     rows: usize,
     unit: usize,
     work: Workspace,
-    job: impl Fn(Range<usize>, &mut Tile, Workspace) + Sync,
+    job: &(dyn Fn(Range<usize>, &mut Tile, Workspace) + Sync),
 ) {
     let outputs = Outputs::new(out, rows, unit);
     let (floats, bytes) = (Pieces::new(work.floats), Pieces::new(work.bytes));
@@ -291,7 +291,7 @@ pub(crate) mod tests {
             let mut out = vec![0.0; tokens * rows];
             let (mut floats, mut bytes) = (vec![0.0; 2 * members], vec![0; members]);
             let work = Workspace { floats: &mut floats, bytes: &mut bytes };
-            share(&Threads(members), 0, &mut out, rows, unit, work, |own, tile, work| {
+            share(&Threads(members), 0, &mut out, rows, unit, work, &|own, tile, work| {
                 assert!(own.start.is_multiple_of(unit));
                 assert_eq!((work.floats.len(), work.bytes.len(), tile.tokens()), (2, 1, tokens));
                 for token in 0..tokens {

@@ -20,12 +20,13 @@ use half::f16;
 use sprat_format::{Activation, BLOCK_ROWS, Layout, WORD};
 
 use super::{Kernels, Prepared, Q8, portable};
-use crate::math;
 use crate::team::Tile;
 
 mod attention;
+mod floats;
 mod half_floats;
 mod quantize;
+mod silu;
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "dsp",
@@ -33,43 +34,29 @@ pub(super) static KERNELS: Kernels = Kernels {
     prepare: quantize::prepare,
     matmul_q8,
     matmul_f16: half_floats::matmul_f16,
+    matmul_f32: floats::matmul_f32,
     attend_q8: attention::attend_q8,
+    score_f16: half_floats::score_f16,
+    score_f32: floats::score_f32,
+    dot: floats::dot,
     gate,
-    sqrt,
+    sqrt: silu::sqrt,
     ..portable::KERNELS
 };
 
 /// Words that one unrolled run of instructions takes from each of the four rows.
 const RUN_WORDS: usize = 8;
 
-fn sqrt(x: f32) -> f32 {
-    let root: u32;
-    // SAFETY: the instruction works on registers only.
-    unsafe {
-        asm!("vmov s0, {x}", "vsqrt.f32 s0, s0", "vmov {x}, s0", x = inout(reg) x.to_bits() => root, out("s0") _,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    f32::from_bits(root)
-}
-
-/// Few gates are far from 0: the others need no look at the ends of the exponential function.
 fn gate(activation: Activation, gate: &[f32], up: &mut [f32]) {
-    const FAR: u32 = 64f32.to_bits();
-    if activation != Activation::Silu {
-        return portable::gate(activation, gate, up);
-    }
-    for (up, &x) in up.iter_mut().zip(gate) {
-        if x.to_bits() & 0x7fff_ffff < FAR {
-            *up *= x / (1.0 + math::exp_within(-x));
-        } else {
-            *up *= math::silu(x);
-        }
+    match activation {
+        Activation::Silu => silu::gate_silu(gate, up),
+        _ => portable::gate(activation, gate, up),
     }
 }
 
 fn matmul_q8(matrix: &Q8, input: &Prepared, out: &mut Tile) {
     if matrix.layout != Layout::InterleavedBiased {
-        return portable::matmul_q8(matrix, input, out);
+        return portable::compact::matmul_q8(matrix, input, out);
     }
     let Q8 { group, stride, .. } = *matrix;
     let groups = stride / group;

@@ -13,6 +13,8 @@ use crate::math;
 use crate::team::Tile;
 
 pub(super) mod attention;
+#[cfg(sprat_isa = "dsp")]
+pub(super) mod compact;
 
 pub(super) use attention::attend_q8;
 

@@ -179,7 +179,9 @@ impl<'m> TokenizerTables<'m> {
             let complete = |added: &Added<'_>| added.bytes.len() == depth + 1;
             let mut matches = (low..high).map_while(|place| self.added(place).filter(complete));
             let found = matches.find(|added| added.flags.any(AddedFlags::SECOND_PASS) == second_pass);
-            longest = found.or(longest);
+            if found.is_some() {
+                longest = found;
+            }
         }
         longest
     }

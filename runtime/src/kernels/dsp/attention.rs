@@ -24,11 +24,11 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
     let positions = keys.scales.len();
     let padded = positions.next_multiple_of(2);
     let Ok(query) = bytemuck::try_cast_slice_mut(work.query) else {
-        return portable::attend_q8(attention, work, out);
+        return attend_any(attention, work, out);
     };
     let scales_are_words = keys.scales.as_ptr().cast::<u32>().is_aligned();
     if positions == 0 || heads > PAIR || !keys.stride.is_multiple_of(HEAD_UNIT) || !scales_are_words {
-        return portable::attend_q8(attention, work, out);
+        return attend_any(attention, work, out);
     }
     let query = &mut query[..heads * keys.stride / 2];
     // Positions are weighed and mixed in pairs: one that is not there is so far from the others that it has no weight.
@@ -40,7 +40,7 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
     }
     let largest = score(query, factors, &keys, &mut scores[..heads * positions]);
     if padded > positions && largest[..heads].iter().any(|&largest| top(largest) < LEAST_TOP) {
-        return portable::attend_q8(attention, work, out);
+        return attend_any(attention, work, out);
     }
     out.fill(0.0);
     let mut totals = [0.0; PAIR];
@@ -60,6 +60,13 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
         words.iter_mut().for_each(|word| *word = word.map(|out| out * inverse));
         rest.iter_mut().for_each(|out| *out *= inverse);
     }
+}
+
+/// For what the loops do not take, and for scores so low that nothing is farther.
+#[cold]
+#[inline(never)]
+fn attend_any(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
+    portable::attend_q8(attention, work, out);
 }
 
 /// What the loops over keys read and write; they know the places of the fields.

@@ -13,10 +13,7 @@ use crate::team::Tile;
 
 pub(super) fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile) {
     // Pairs of half floats are loaded as words, so every row must begin at one.
-    if !cols.is_multiple_of(2) {
-        return portable::matmul_f16(matrix, cols, x, out);
-    }
-    let chunks = cols / LANES;
+    let chunks = if cols.is_multiple_of(2) { cols / LANES } else { 0 };
     for (pair, rows) in matrix.chunks(2 * cols).enumerate() {
         let (first, second) = rows.split_at(cols);
         // A last row without a partner is its own; the second result is dropped.
@@ -29,14 +26,20 @@ pub(super) fn matmul_f16(matrix: &[f16], cols: usize, x: &[f32], out: &mut Tile)
             }
             let tail = chunks * LANES..cols;
             for (lanes, row) in lanes.iter_mut().zip([first, second]) {
-                for (lane, (w, x)) in lanes.iter_mut().zip(row[tail.clone()].iter().zip(&x[tail.clone()])) {
-                    *lane += portable::to_f32(*w) * x;
+                for (i, (w, x)) in row[tail.clone()].iter().zip(&x[tail.clone()]).enumerate() {
+                    lanes[i % LANES] += portable::to_f32(*w) * x;
                 }
             }
             let sums = lanes.map(portable::add_lanes);
             out.token(token)[2 * pair..].iter_mut().zip(sums).for_each(|(out, sum)| *out = sum);
         }
     }
+}
+
+/// Keys are a matrix with a row for each position.
+pub(super) fn score_f16(query: &[f32], keys: &[f16], out: &mut [f32]) {
+    let rows = out.len();
+    matmul_f16(&keys[..rows * query.len()], query.len(), query, &mut Tile::new(out, rows));
 }
 
 /// Adds the products of four pairs of weights in s24 to s27 with the inputs in s16 to s23 to eight lanes.

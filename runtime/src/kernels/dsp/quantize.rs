@@ -154,18 +154,20 @@ pub(super) fn quantize_pairs(x: &[f32], pairs: &mut [u32], step: usize) -> f32 {
 /// For the biased layout, each word of inputs becomes the two words of the second factors of its products; for the
 /// others, the portable form.
 pub(super) fn prepare(x: &[f32], cols: usize, group: usize, layout: Layout, input: &mut Prepared) {
-    if layout != Layout::InterleavedBiased {
-        return portable::prepare(x, cols, group, layout, input);
-    }
+    let is_biased = layout == Layout::InterleavedBiased;
+    let width = if is_biased { 2 * group } else { group };
     let stride = cols.next_multiple_of(group);
     let groups = stride / group;
     let scales = input.scales.chunks_exact_mut(groups).zip(input.sums.chunks_exact_mut(groups));
     for ((x, values), (scales, sums)) in
         x.chunks_exact(cols).zip(input.values.chunks_exact_mut(2 * stride)).zip(scales)
     {
-        let parts = x.chunks(group).zip(values.chunks_exact_mut(2 * group));
+        let parts = x.chunks(group).zip(values.chunks_exact_mut(width));
         for ((x, values), (scale, sum)) in parts.zip(scales.iter_mut().zip(sums)) {
-            (*scale, *sum) = factors(x, values);
+            (*scale, *sum) = match is_biased {
+                true => factors(x, values),
+                false => (quantize(x, values), values.iter().map(|q| i32::from(*q)).sum()),
+            };
         }
     }
 }
