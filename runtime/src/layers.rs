@@ -111,9 +111,8 @@ pub(crate) fn add(x: &[f32], sum: &mut [f32]) {
     // Four at a time, since small cores are not given unrolled loops.
     let ((sums, sum_rest), (xs, x_rest)) = (sum.as_chunks_mut::<4>(), x.as_chunks::<4>());
     for (sum, x) in sums.iter_mut().zip(xs) {
-        for lane in 0..4 {
-            sum[lane] += x[lane];
-        }
+        let ([s0, s1, s2, s3], [x0, x1, x2, x3]) = (*sum, *x);
+        *sum = [s0 + x0, s1 + x1, s2 + x2, s3 + x3];
     }
     sum_rest.iter_mut().zip(x_rest).for_each(|(sum, x)| *sum += x);
 }
