@@ -126,7 +126,7 @@ pub(crate) fn share(
     let tokens = out.len().checked_div(rows).unwrap_or(0);
     let units = rows.div_ceil(unit);
     let (outputs, floats, bytes) = (Pieces::new(out), Pieces::new(work.floats), Pieces::new(work.bytes));
-    team.run(&|member| {
+    let part = |member: usize| {
         let bound = |member: usize| (units * member / members * unit).min(rows);
         let own = bound(member)..bound(member + 1);
         if own.is_empty() {
@@ -141,7 +141,14 @@ pub(crate) fn share(
         let work =
             unsafe { Workspace { floats: floats.get(member, members), bytes: bytes.get(member, members) } };
         job(own, &mut tile, work);
-    });
+    };
+    team.run(&|member| outlined(&part, member));
+}
+
+/// Apart, since what a trait object calls is compiled twice, for calls by reference and by value.
+#[inline(never)]
+fn outlined(part: &impl Fn(usize), member: usize) {
+    part(member);
 }
 
 #[cfg(test)]
