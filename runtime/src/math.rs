@@ -80,8 +80,8 @@ fn reduce(x: f32) -> (u64, f32) {
     let mantissa = u64::from(x.to_bits() & 0x7f_ffff | 0x80_0000);
     // x = mantissa / 2^shift.
     let shift = 150_u32.saturating_sub(x.to_bits() >> 23);
-    let quarters = (mantissa * HIGH + (mantissa * LOW >> 32)) >> shift;
-    ((quarters + (1 << 31)) >> 32 & 3, quarters as i32 as f32 * UNIT)
+    let quarters = (mantissa * HIGH + ((mantissa * LOW) >> 32)) >> shift;
+    (((quarters + (1 << 31)) >> 32) & 3, quarters as i32 as f32 * UNIT)
 }
 
 /// The square root, correctly rounded.
@@ -99,7 +99,7 @@ pub(crate) fn silu(x: f32) -> f32 {
 ///
 /// (1 + tanh u) / 2 is the sigmoid of 2u.
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     x / (1.0 + exp_apart(-TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }
 
