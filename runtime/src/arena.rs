@@ -20,14 +20,17 @@ impl<'a> Carver<'a> {
     /// The next `elements` of type T. Empty when the arena is too short or misaligned, which its owner has
     /// excluded by comparing it with the plan.
     pub(crate) fn take<T: Pod>(&mut self, elements: usize) -> &'a mut [T] {
-        let bytes = (elements * size_of::<T>()).next_multiple_of(ARENA_ALIGNMENT);
+        bytemuck::try_cast_slice_mut(self.take_bytes(elements * size_of::<T>())).unwrap_or_default()
+    }
+
+    /// What all types of elements share.
+    #[inline(never)]
+    fn take_bytes(&mut self, bytes: usize) -> &'a mut [u8] {
         let rest = core::mem::take(&mut self.rest);
-        let Some((buffer, rest)) = rest.split_at_mut_checked(bytes) else { return &mut [] };
+        let padded = bytes.next_multiple_of(ARENA_ALIGNMENT);
+        let Some((buffer, rest)) = rest.split_at_mut_checked(padded) else { return &mut [] };
         self.rest = rest;
-        buffer
-            .get_mut(..elements * size_of::<T>())
-            .and_then(|b| bytemuck::try_cast_slice_mut(b).ok())
-            .unwrap_or_default()
+        buffer.get_mut(..bytes).unwrap_or_default()
     }
 
     /// Bytes not yet cut.

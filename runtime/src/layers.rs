@@ -224,26 +224,22 @@ fn rotate_rows(
     let angles = cos.chunks_exact(pairs).zip(sin.chunks_exact(pairs));
     for (row, (cos, sin)) in x.chunks_exact_mut(width).zip(angles) {
         for head in row.chunks_exact_mut(config.head_dim as usize) {
-            let angles = cos.iter().zip(sin);
             let head = &mut head[..2 * pairs];
             match pairing {
                 Pairing::Half => {
                     let (first, second) = head.split_at_mut(pairs);
-                    first.iter_mut().zip(second).zip(angles).for_each(rotate_pair);
+                    for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+                        (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                    }
                 }
                 Pairing::Interleaved => {
-                    let pairs = head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b));
-                    pairs.zip(angles).for_each(rotate_pair);
+                    for ([a, b], (cos, sin)) in head.as_chunks_mut().0.iter_mut().zip(cos.iter().zip(sin)) {
+                        (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                    }
                 }
             }
         }
     }
-}
-
-/// Rotates one pair by the angle with this cosine and sine.
-#[inline(always)]
-fn rotate_pair(((a, b), (cos, sin)): ((&mut f32, &mut f32), (&f32, &f32))) {
-    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
 }
 
 /// Causal attention of a chunk's tokens, the first at position `start` (their own keys and values are in the

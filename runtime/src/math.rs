@@ -37,6 +37,12 @@ pub(crate) const EXP: [f32; 6] =
 /// 1.5 * 2^23: what is left of a number in a sum with this is its integer part.
 pub(crate) const ROUNDER: f32 = 12_582_912.0;
 
+/// As `exp`, in one copy, for loops that no vector unit speeds up.
+#[inline(never)]
+pub(crate) fn exp_apart(x: f32) -> f32 {
+    exp(x)
+}
+
 /// The nearest integer, ties to even, as an integer and as a float; for |x| < 2^22.
 #[inline(always)]
 fn round(x: f32) -> (i32, f32) {
@@ -75,7 +81,7 @@ fn reduce(x: f32) -> (u64, f32) {
     // x = mantissa / 2^shift.
     let shift = 150_u32.saturating_sub(x.to_bits() >> 23);
     let quarters = (mantissa * HIGH + ((mantissa * LOW) >> 32)) >> shift;
-    ((quarters + (1 << 31)) >> 32 & 3, quarters as i32 as f32 * UNIT)
+    (((quarters + (1 << 31)) >> 32) & 3, quarters as i32 as f32 * UNIT)
 }
 
 /// The square root, correctly rounded.
@@ -93,8 +99,8 @@ pub(crate) fn silu(x: f32) -> f32 {
 ///
 /// (1 + tanh u) / 2 is the sigmoid of 2u.
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
-    x / (1.0 + exp(-TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
+    x / (1.0 + exp_apart(-TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }
 
 /// GELU by the error function.
@@ -109,7 +115,7 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
         p = p * t + coefficient;
     }
     // Half the complement: what the side of the argument that is nearer to an infinity lacks.
-    let tail = 0.5 * (p * t) * exp(-z * z);
+    let tail = 0.5 * (p * t) * exp_apart(-z * z);
     x * if x > 0.0 { 1.0 - tail } else { tail }
 }
 

@@ -114,7 +114,8 @@ struct Bytes(Option<usize>);
 impl Bytes {
     const ZERO: Self = Self(Some(0));
 
-    /// This and `elements` more of `size` bytes each.
+    /// This and `elements` more of `size` bytes each. Called for every buffer, so one copy of it.
+    #[inline(never)]
     const fn and(self, elements: Option<usize>, size: usize) -> Self {
         let (Some(sum), Some(elements)) = (self.0, elements) else { return Self(None) };
         let Some(bytes) = elements.checked_mul(size) else { return Self(None) };

@@ -18,13 +18,9 @@ pub(crate) const fn u32_at<const AT: usize, const N: usize>(record: &[u8; N]) ->
 /// The eight bytes at `AT` of a record.
 pub(crate) const fn u64_at<const AT: usize, const N: usize>(record: &[u8; N]) -> u64 {
     const { assert!(AT + 8 <= N) };
-    let mut value = [0; 8];
-    let mut i = 0;
-    while i < 8 {
-        value[i] = record[AT + i];
-        i += 1;
-    }
-    u64::from_le_bytes(value)
+    let low = u32::from_le_bytes([record[AT], record[AT + 1], record[AT + 2], record[AT + 3]]);
+    let high = u32::from_le_bytes([record[AT + 4], record[AT + 5], record[AT + 6], record[AT + 7]]);
+    low as u64 | (high as u64) << 32
 }
 
 /// `bytes` rounded up to a multiple of `alignment`, or `None` beyond `u64`.

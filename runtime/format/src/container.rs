@@ -2,9 +2,8 @@
 //!
 //! [`PackedFile::parse`] checks everything once; whoever holds a [`PackedFile`] can read it without failing.
 
-use crc::{CRC_32_ISO_HDLC, Crc, Table};
-
 use crate::bytes::{u16_at, u32_at, u64_at};
+use crate::checksum::Checksum;
 use crate::tensor::TensorTable;
 use crate::{FormatError, Meta, Role, Tensor};
 
@@ -22,9 +21,6 @@ pub const SECTION_BYTES: usize = 32;
 pub const MAX_SECTIONS: u32 = 32;
 /// Alignment of sections and tensors in bytes.
 pub const ALIGNMENT: u64 = 64;
-
-/// The checksum of header and sections. The table of 1 KiB is the best trade of speed for flash on a device.
-pub(crate) static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 /// The kinds of sections that this crate knows.
 pub mod kind {
@@ -131,7 +127,7 @@ impl<'a> PackedFile<'a> {
                 None if required => return Err(FormatError::UnknownSection { kind }),
                 None => {}
             }
-            let computed = CRC.checksum(bytes);
+            let computed = Checksum::of(bytes);
             if computed != checksum {
                 return Err(FormatError::SectionChecksum { kind, recorded: checksum, computed });
             }
@@ -173,10 +169,10 @@ impl<'a> PackedFile<'a> {
             .ok_or(FormatError::TooShort { need, have })?;
         let (table, _) = file[HEADER_BYTES..table_end].as_chunks();
         let recorded = u32_at::<28, HEADER_BYTES>(header);
-        let mut digest = CRC.digest();
+        let mut digest = Checksum::new();
         digest.update(&header[..28]);
         digest.update(table.as_flattened());
-        let computed = digest.finalize();
+        let computed = digest.value();
         if recorded != computed {
             return Err(FormatError::HeaderChecksum { recorded, computed });
         }

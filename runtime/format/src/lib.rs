@@ -88,6 +88,7 @@
 extern crate std;
 
 mod bytes;
+mod checksum;
 mod config;
 mod container;
 mod error;

@@ -6,6 +6,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::checksum::Checksum;
 
 /// A sink that keeps the file in memory.
 #[derive(Default)]
@@ -108,14 +109,14 @@ fn reseal(file: &mut [u8]) {
             |from: usize| u64::from_le_bytes(file[at + from..at + from + 8].try_into().unwrap()) as usize;
         let (offset, length) = (field(8), field(16));
         if let Some(bytes) = file.get(offset..offset.saturating_add(length)) {
-            let checksum = container::CRC.checksum(bytes);
+            let checksum = Checksum::of(bytes);
             file[at + 4..at + 8].copy_from_slice(&checksum.to_le_bytes());
         }
     }
-    let mut digest = container::CRC.digest();
+    let mut digest = Checksum::new();
     digest.update(&file[..28]);
     digest.update(&file[HEADER_BYTES..HEADER_BYTES + count * SECTION_BYTES]);
-    file[28..32].copy_from_slice(&digest.finalize().to_le_bytes());
+    file[28..32].copy_from_slice(&digest.value().to_le_bytes());
 }
 
 /// Everything that a reader can learn from a file.

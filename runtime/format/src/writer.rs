@@ -6,12 +6,9 @@
 
 use core::fmt;
 
-use crc::{Digest, Table};
-
 use crate::bytes::align_up;
-use crate::container::{
-    ALIGNMENT, CRC, HEADER_BYTES, MAGIC, SECTION_BYTES, VERSION_MAJOR, VERSION_MINOR, kind,
-};
+use crate::checksum::Checksum;
+use crate::container::{ALIGNMENT, HEADER_BYTES, MAGIC, SECTION_BYTES, VERSION_MAJOR, VERSION_MINOR, kind};
 use crate::tensor::{TENSOR_BYTES, TensorSpec};
 
 /// Where a packed file is written.
@@ -88,7 +85,7 @@ pub struct Writer<'s, S: Sink> {
     specs: &'s [TensorSpec],
     written: usize,
     sections: [Entry; SECTIONS],
-    data: Digest<'static, u32, Table<1>>,
+    data: Checksum,
     data_at: u64,
     data_bytes: u64,
 }
@@ -121,11 +118,11 @@ impl<'s, S: Sink> Writer<'s, S> {
             place(kind::DATA, 0)?,
         ];
         for (section, bytes) in sections.iter_mut().zip([meta, tokenizer]) {
-            section.checksum = CRC.checksum(bytes);
+            section.checksum = Checksum::of(bytes);
             sink.write_at(section.offset, bytes).map_err(WriteError::Sink)?;
         }
         let table = &mut sections[2];
-        let (mut digest, mut at, mut data_end) = (CRC.digest(), table.offset, 0u64);
+        let (mut digest, mut at, mut data_end) = (Checksum::new(), table.offset, 0u64);
         for spec in specs {
             let values_at = data_end;
             let scales_at = next(values_at, spec.value_bytes())?;
@@ -135,9 +132,9 @@ impl<'s, S: Sink> Writer<'s, S> {
             sink.write_at(at, &entry).map_err(WriteError::Sink)?;
             at += TENSOR_BYTES as u64;
         }
-        table.checksum = digest.finalize();
+        table.checksum = digest.value();
         let data_at = sections[3].offset;
-        Ok(Self { sink, specs, written: 0, sections, data: CRC.digest(), data_at, data_bytes: 0 })
+        Ok(Self { sink, specs, written: 0, sections, data: Checksum::new(), data_at, data_bytes: 0 })
     }
 
     /// Writes the next tensor of the announced ones.
@@ -182,7 +179,7 @@ impl<'s, S: Sink> Writer<'s, S> {
             return Err(WriteError::TensorCount { need: specs.len(), have: written });
         }
         sections[3].length = data_bytes;
-        sections[3].checksum = data.finalize();
+        sections[3].checksum = data.value();
         let length = data_at + data_bytes;
         let mut head = [0; HEADER_BYTES + SECTIONS * SECTION_BYTES];
         head[0..8].copy_from_slice(&MAGIC);
@@ -197,10 +194,10 @@ impl<'s, S: Sink> Writer<'s, S> {
             entry[16..24].copy_from_slice(&section.length.to_le_bytes());
             entry[24..28].copy_from_slice(&1u32.to_le_bytes());
         }
-        let mut digest = CRC.digest();
+        let mut digest = Checksum::new();
         digest.update(&head[..28]);
         digest.update(&head[HEADER_BYTES..]);
-        head[28..32].copy_from_slice(&digest.finalize().to_le_bytes());
+        head[28..32].copy_from_slice(&digest.value().to_le_bytes());
         sink.write_at(0, &head).map_err(WriteError::Sink)?;
         Ok((sink, length))
     }

@@ -39,6 +39,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     score_f16: half_floats::score_f16,
     score_f32: floats::score_f32,
     dot: floats::dot,
+    add: floats::add,
+    normalize: floats::normalize,
     gate,
     sqrt: silu::sqrt,
     ..portable::KERNELS

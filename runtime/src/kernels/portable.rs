@@ -13,7 +13,7 @@ use crate::math;
 use crate::team::Tile;
 
 pub(super) mod attention;
-#[cfg(sprat_isa = "dsp")]
+#[cfg(any(sprat_isa = "dsp", test))]
 pub(super) mod compact;
 
 pub(super) use attention::attend_q8;
@@ -389,6 +389,9 @@ mod tests {
             let matrix = Q8 { values: &values, scales: &scales, rows, group, stride, layout: Layout::Rows };
             let mut together = vec![0.0; tokens * rows];
             matmul_q8(&matrix, &input, &mut Tile::new(&mut together, rows));
+            let mut small = vec![0.0; tokens * rows];
+            compact::matmul_q8(&matrix, &input, &mut Tile::new(&mut small, rows));
+            prop_assert_eq!(&small, &together);
             for token in 0..tokens {
                 let mut alone = vec![0.0; rows];
                 let input = Prepared {
@@ -409,6 +412,9 @@ mod tests {
                 let matrix = Q8 { values: &values, scales: &arranged_scales, layout, ..matrix };
                 let mut arranged = vec![0.0; tokens * rows];
                 matmul_q8(&matrix, &input, &mut Tile::new(&mut arranged, rows));
+                prop_assert_eq!(&arranged, &together);
+                arranged.fill(9.0);
+                compact::matmul_q8(&matrix, &input, &mut Tile::new(&mut arranged, rows));
                 prop_assert_eq!(&arranged, &together);
             }
         }

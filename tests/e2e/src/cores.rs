@@ -156,6 +156,8 @@ impl Core {
         let folder =
             repository().join("target/on-target").join(format!("{cpu}-{}", kernels.unwrap_or("own")));
         let (package, profile) = match self.emulator {
+            // The compiler vectorizes what has no kernel of its own, where there are vectors.
+            Emulator::Machine { .. } if self.kernels == "mve" => ("sprat-on-target", "firmware-vectors"),
             Emulator::Machine { .. } => ("sprat-on-target", "firmware"),
             Emulator::Process { .. } => ("sprat-on-target-linux", "release"),
         };

@@ -81,7 +81,7 @@ fn each_way_to_fail_is_a_failure_of_its_own() {
     let elf = small_firmware().elf("-drill");
     for (drill, exit, said) in [
         ("success", Exit::Success, ""),
-        ("panic", Exit::Panic, "this is a drill"),
+        ("panic", Exit::Panic, "panic at boards/qemu-mps2-an386/src/drill.rs:"),
         ("fault", Exit::Fault, "bus address 0x60000000"),
         ("undefined", Exit::Fault, "fault at"),
         ("overflow", Exit::StackOverflow, "stack overflow"),
@@ -156,6 +156,24 @@ fn no_allocator_is_linked() {
     assert_eq!(symbols(&small_firmware().elf("")), Vec::<String>::new());
     // This test itself has one, which shows that they would be found.
     assert!(!symbols(&std::env::current_exe().unwrap()).is_empty());
+}
+
+/// The most that the emulated Cortex-M4F's firmware may take, without model and tokenizer.
+const MOST_FIRMWARE_BYTES: u64 = 64 * 1024;
+
+#[test]
+fn the_firmware_stays_small() {
+    if !can_emulate("the_firmware_stays_small") {
+        return;
+    }
+    let elf = fs::read(small_firmware().elf("")).unwrap();
+    let sizes = firmware::sizes(&BOARD, &elf).unwrap();
+    println!("firmware: {} bytes", sizes.firmware_flash);
+    assert!(
+        (32 * 1024..=MOST_FIRMWARE_BYTES).contains(&sizes.firmware_flash),
+        "the firmware has {} bytes, expected at most {MOST_FIRMWARE_BYTES}",
+        sizes.firmware_flash
+    );
 }
 
 #[test]

@@ -425,6 +425,24 @@ macro_rules! weigh_one {
     };
 }
 
+/// Two scores, at `r0` and STEP bytes behind it, become one word of weights times multipliers.
+macro_rules! weigh_pair {
+    () => {
+        concat!(
+            "ldr r9, [r0]
+            ldrd r12, lr, [r1], #8\n",
+            weigh_one!(),
+            "smmulr r12, r11, r12
+            ldr r9, [r0, #{step}]\n",
+            weigh_one!(),
+            "smmulr r11, r11, lr
+            pkhbt r12, r12, r11, lsl #16
+            str r12, [r0], #2 * {step}
+            "
+        )
+    };
+}
+
 /// Weighs pairs of scores that lie STEP bytes apart.
 ///
 /// # Safety
@@ -443,18 +461,17 @@ unsafe extern "C" fn weigh_pairs<const STEP: usize>(
         ldr r12, [sp, #36]
         ldmia r12, {{r4-r7}}
         movs r8, #0
-        2:
-        ldr r9, [r0]
-        ldrd r12, lr, [r1], #8",
-        weigh_one!(),
-        "smmulr r12, r11, r12
-        ldr r9, [r0, #{step}]",
-        weigh_one!(),
-        "smmulr r11, r11, lr
-        pkhbt r12, r12, r11, lsl #16
-        str r12, [r0], #2 * {step}
-        subs r2, #1
+        lsrs r2, r2, #1
+        bcc 2f",
+        weigh_pair!(),
+        "cmp r2, #0
+        beq 3f
+        2:",
+        weigh_pair!(),
+        weigh_pair!(),
+        "subs r2, #1
         bne 2b
+        3:
         mov r0, r8
         pop {{r4-r11, pc}}",
         step = const STEP,

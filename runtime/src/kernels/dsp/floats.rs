@@ -66,3 +66,77 @@ pub(super) fn score_f32(query: &[f32], keys: &[f32], out: &mut [f32]) {
         *out = dot(key, query);
     }
 }
+
+/// What [`portable::add`] does.
+pub(super) fn add(x: &[f32], sum: &mut [f32]) {
+    let ((sums, sum_rest), (xs, x_rest)) = (sum.as_chunks_mut::<4>(), x.as_chunks::<4>());
+    let count = sums.len().min(xs.len());
+    if count > 0 {
+        // SAFETY: so many times four floats are in both.
+        unsafe {
+            asm!(
+                "2:",
+                "vldmia {x}!, {{s0-s3}}",
+                "vldmia {sum}, {{s4-s7}}",
+                "subs {count}, #1",
+                "vadd.f32 s4, s4, s0",
+                "vadd.f32 s5, s5, s1",
+                "vadd.f32 s6, s6, s2",
+                "vadd.f32 s7, s7, s3",
+                "vstmia {sum}!, {{s4-s7}}",
+                "bne 2b",
+                x = inout(reg) xs.as_ptr() => _,
+                sum = inout(reg) sums.as_mut_ptr() => _,
+                count = inout(reg) count => _,
+                out("s0") _, out("s1") _, out("s2") _, out("s3") _,
+                out("s4") _, out("s5") _, out("s6") _, out("s7") _,
+                options(nostack),
+            );
+        }
+    }
+    portable::add(x_rest, sum_rest);
+}
+
+/// What [`portable::normalize`] does.
+pub(super) fn normalize(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]) {
+    let ((outs, out_rest), (xs, x_rest)) = (out.as_chunks_mut::<4>(), x.as_chunks::<4>());
+    let (weights, weight_rest) = weight.as_chunks::<4>();
+    let count = outs.len().min(xs.len()).min(weights.len());
+    if count > 0 {
+        // SAFETY: so many times four floats are in all three.
+        unsafe {
+            asm!(
+                "vmov s8, {mean}",
+                "vmov s9, {scale}",
+                "2:",
+                "vldmia {x}!, {{s0-s3}}",
+                "vldmia {weight}!, {{s4-s7}}",
+                "subs {count}, #1",
+                "vsub.f32 s0, s0, s8",
+                "vsub.f32 s1, s1, s8",
+                "vsub.f32 s2, s2, s8",
+                "vsub.f32 s3, s3, s8",
+                "vmul.f32 s0, s0, s9",
+                "vmul.f32 s1, s1, s9",
+                "vmul.f32 s2, s2, s9",
+                "vmul.f32 s3, s3, s9",
+                "vmul.f32 s0, s0, s4",
+                "vmul.f32 s1, s1, s5",
+                "vmul.f32 s2, s2, s6",
+                "vmul.f32 s3, s3, s7",
+                "vstmia {out}!, {{s0-s3}}",
+                "bne 2b",
+                x = inout(reg) xs.as_ptr() => _,
+                weight = inout(reg) weights.as_ptr() => _,
+                out = inout(reg) outs.as_mut_ptr() => _,
+                count = inout(reg) count => _,
+                mean = in(reg) mean.to_bits(),
+                scale = in(reg) scale.to_bits(),
+                out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _,
+                out("s5") _, out("s6") _, out("s7") _, out("s8") _, out("s9") _,
+                options(nostack),
+            );
+        }
+    }
+    portable::normalize(x_rest, mean, scale, weight_rest, out_rest);
+}

@@ -86,8 +86,20 @@ macro_rules! quantize_words {
     };
 }
 
-/// Quantizes one head to bytes, with zeros behind `x`.
+/// Quantizes one head for the cache.
 pub(super) fn quantize(x: &[f32], q: &mut [i8]) -> f16 {
+    let scale = quantize_group(x, q).min(portable::MOST_SCALE);
+    let half: u32;
+    // SAFETY: the instructions work on registers only. They round to nearest with ties to even.
+    unsafe {
+        asm!("vmov s0, {x}", "vcvtb.f16.f32 s0, s0", "vmov {x}, s0", x = inout(reg) scale.to_bits() => half,
+            out("s0") _, options(pure, nomem, nostack, preserves_flags));
+    }
+    f16::from_bits(half as u16)
+}
+
+/// Quantizes one group to bytes, with zeros behind `x`.
+fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
     let (inverse, scale) = portable::inverse_and_scale(amplitude(x));
     let (words, rest) = x.as_chunks::<WORD>();
     let (bytes, behind) = q.split_at_mut(x.len() - rest.len());
@@ -110,14 +122,7 @@ pub(super) fn quantize(x: &[f32], q: &mut [i8]) -> f16 {
         behind.fill(0);
         behind.iter_mut().zip(rest).for_each(|(q, x)| *q = portable::round_to_i8(x * inverse));
     }
-    let half: u32;
-    // SAFETY: the instructions work on registers only. They round to nearest with ties to even.
-    unsafe {
-        asm!("vmov s0, {x}", "vcvtb.f16.f32 s0, s0", "vmov {x}, s0",
-            x = inout(reg) scale.min(portable::MOST_SCALE).to_bits() => half, out("s0") _,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    f16::from_bits(half as u16)
+    scale
 }
 
 /// Quantizes a query into pairs of halfwords: of each word, components 0 and 2, 1 and 3, at places `step` words apart.
@@ -166,7 +171,7 @@ pub(super) fn prepare(x: &[f32], cols: usize, group: usize, layout: Layout, inpu
         for ((x, values), (scale, sum)) in parts.zip(scales.iter_mut().zip(sums)) {
             (*scale, *sum) = match is_biased {
                 true => factors(x, values),
-                false => (quantize(x, values), values.iter().map(|q| i32::from(*q)).sum()),
+                false => (quantize_group(x, values), values.iter().map(|q| i32::from(*q)).sum()),
             };
         }
     }

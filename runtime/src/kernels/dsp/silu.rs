@@ -37,7 +37,7 @@ pub(super) fn gate_silu(gate: &[f32], up: &mut [f32]) {
         let done = count - unsafe { gate_near(gate.as_ptr(), up.as_mut_ptr(), count) };
         (gate, up) = (&gate[done..], &mut up[done..]);
         if let ([x, gates @ ..], [out, outs @ ..]) = (gate, up) {
-            *out *= math::silu(*x);
+            *out *= *x / (1.0 + math::exp_apart(-*x));
             (gate, up) = (gates, outs);
         } else {
             return;
