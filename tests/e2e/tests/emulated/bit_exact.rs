@@ -75,6 +75,11 @@ fn assert_board(report: &EmulateReport, kernels: &str) {
 }
 
 fn stories(test: &str, weights: WeightType, kernels: Option<&str>) {
+    with_stories(test, weights, |packed| compare(packed, "Once upon a time", false, kernels));
+}
+
+/// Packs stories260K, if it and the emulator are there.
+fn with_stories(test: &str, weights: WeightType, check: impl FnOnce(&Path)) {
     if !can_emulate(test) {
         return;
     }
@@ -84,7 +89,33 @@ fn stories(test: &str, weights: WeightType, kernels: Option<&str>) {
     let open = OpenOptions { tokenizer: Some(folder.join("tok512.bin")), ..OpenOptions::default() };
     let options = PackOptions { weights, ..PackOptions::default() };
     pack(&folder.join("stories260K.bin"), &open, &options, &packed);
-    compare(&packed, "Once upon a time", false, kernels);
+    check(&packed);
+}
+
+#[test]
+fn stories260k_writes_a_token_in_at_most_600_000_instructions() {
+    let test = "stories260k_writes_a_token_in_at_most_600_000_instructions";
+    with_stories(test, WeightType::Q8, |packed| {
+        let emulated = Emulated::build(&Wanted::new(BOARD.name, packed)).unwrap();
+        let request = Request {
+            prompt: "",
+            special: false,
+            max_tokens: 200,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+            hash_logits: false,
+        };
+        let report = emulated.ask(&request, |_| {}).unwrap();
+        assert_eq!((report.kernels.as_str(), report.answer_tokens), (KERNELS[0], 200));
+        let mean = report.decode_instructions / 200;
+        println!("{mean} instructions a token");
+        // Its products alone are 265,728.
+        assert!((280_000..=600_000).contains(&mean), "{mean} instructions a token");
+    });
 }
 
 #[test]
