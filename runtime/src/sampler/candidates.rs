@@ -96,8 +96,8 @@ fn any_above(values: &[f32], least: f32) -> bool {
     let (runs, rest) = values.as_chunks::<8>();
     let above = |&[a, b, c, d, e, f, g, h]: &[f32; 8]| {
         let is = |value: f32| value > least;
-        match cfg!(target_arch = "arm") {
-            // A core without vectors of floats asks and goes on; the others ask eight times at once.
+        match cfg!(target_pointer_width = "32") {
+            // A small core, without vectors of floats, asks and goes on; the others ask eight times at once.
             true => is(a) || is(b) || is(c) || is(d) || is(e) || is(f) || is(g) || is(h),
             false => is(a) | is(b) | is(c) | is(d) | is(e) | is(f) | is(g) | is(h),
         }

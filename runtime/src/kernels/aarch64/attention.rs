@@ -19,8 +19,8 @@ pub(super) unsafe fn attend_q8<P: Products>(
     work: &mut AttentionWork,
     out: &mut [f32],
 ) {
-    // SAFETY: the caller has the instruction set.
     let score = |query: &[i8], factor: f32, keys: &Q8Heads, scores: &mut [i32]| {
+        // SAFETY: the caller has the instruction set.
         if !unsafe { score::<P>(query, factor, keys, scores) } {
             portable::score(query, factor, keys, scores);
         }
