@@ -2,7 +2,7 @@
 //! adds. Two rows share the loads of the inputs.
 //!
 //! A weight costs at least two instructions, one to widen it and one to multiply: the core has no arithmetic on
-//! half floats.
+//! half floats. The loop takes 37 for 16 products; starting and adding up the lanes of a row comes on top.
 
 use core::arch::asm;
 
