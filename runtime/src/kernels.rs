@@ -47,6 +47,9 @@ pub use workload::Workload;
 /// Positions whose values are mixed in one integer sum: 512 * 32767 * 127 fits 31 bits.
 pub(crate) const MIX_BLOCK: usize = 512;
 
+/// One in the unit of scores: 2^-16 of a power of two.
+pub(crate) const SCORE_ONE: i32 = 1 << 16;
+
 /// Heads that attention takes at once where they share keys and values.
 pub(crate) const PAIR: usize = 2;
 
@@ -129,7 +132,7 @@ pub(crate) struct Attention<'c> {
     pub query: &'c [f32],
     /// D.
     pub head_dim: usize,
-    /// log2(e) * 2^16 / sqrt(D): makes a product of query and key a score.
+    /// log2(e) * [`SCORE_ONE`] / sqrt(D): makes a product of query and key a score.
     pub scale: f32,
     /// P keys.
     pub keys: Q8Heads<'c>,

@@ -6,7 +6,7 @@
 use sprat_format::{Activation, Config, Layout, Norm, Pairing, Position};
 
 use crate::cache::{Cache, Run};
-use crate::kernels::{Attention, AttentionWork, Kernels, MIX_BLOCK, PAIR, Prepared, Q8};
+use crate::kernels::{Attention, AttentionWork, Kernels, MIX_BLOCK, PAIR, Prepared, Q8, SCORE_ONE};
 use crate::math;
 use crate::meter::{Meter, Stage};
 use crate::team::{Outputs, Team, Workspace, share, share_matrices, share_tokens};
@@ -285,7 +285,7 @@ pub(crate) fn attend(
                 let (heads_out, others_out) = out.split_at_mut(count * head_dim);
                 match (cache.keys(layer, kv_head, positions), cache.values(layer, kv_head, positions)) {
                     (Run::Q8(keys), Run::Q8(values)) => {
-                        let scale = scale * (core::f32::consts::LOG2_E * 65536.0);
+                        let scale = scale * (core::f32::consts::LOG2_E * SCORE_ONE as f32);
                         let attention = Attention { query: heads, head_dim, scale, keys, values };
                         let floats = bytemuck::cast_slice_mut(work.floats);
                         let (multipliers, scores) = floats.split_at_mut(cache.context().min(MIX_BLOCK));

@@ -10,25 +10,14 @@ use crate::math;
 /// `sum` += `x`.
 #[inline(always)]
 pub(super) fn add(x: &[f32], sum: &mut [f32]) {
-    // Four at a time, since compilers do not unroll loops for small cores.
-    let ((sums, sum_rest), (xs, x_rest)) = (sum.as_chunks_mut::<4>(), x.as_chunks::<4>());
-    for (sum, x) in sums.iter_mut().zip(xs) {
-        (0..4).for_each(|lane| sum[lane] += x[lane]);
-    }
-    sum_rest.iter_mut().zip(x_rest).for_each(|(sum, x)| *sum += x);
+    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
 }
 
 /// `out` = (`x` - `mean`) * `scale` * `weight`, rounded after each step.
 #[inline(always)]
 pub(super) fn normalize(x: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]) {
-    let normal = |x: f32, weight: f32| (x - mean) * scale * weight;
-    let ((outs, out_rest), (xs, x_rest)) = (out.as_chunks_mut::<4>(), x.as_chunks::<4>());
-    let (weights, weight_rest) = weight.as_chunks::<4>();
-    for ((out, x), weight) in outs.iter_mut().zip(xs).zip(weights) {
-        (0..4).for_each(|lane| out[lane] = normal(x[lane], weight[lane]));
-    }
-    let rest = out_rest.iter_mut().zip(x_rest.iter().zip(weight_rest));
-    rest.for_each(|(out, (x, weight))| *out = normal(*x, *weight));
+    let elements = out.iter_mut().zip(x.iter().zip(weight));
+    elements.for_each(|(out, (x, weight))| *out = (x - mean) * scale * weight);
 }
 
 /// The body with the function of each non-linearity, so that each has a loop of its own.

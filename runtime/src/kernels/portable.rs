@@ -46,10 +46,6 @@ pub(super) const LANES: usize = 8;
 /// The largest magnitude of a quantized value: symmetric, so that -128 never occurs.
 const Q_MAX: f32 = 127.0;
 
-/// Adding and subtracting this rounds to an integer, to nearest with ties to even (IEEE 754's default), and
-/// leaves the integer in the low bits of the sum.
-pub(super) const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
-
 /// Below this, a group is taken as zero. Its scale, times the least scale of a weight, is then an ordinary
 /// number, so that a vector unit that flushes subnormal numbers computes the same bits.
 const LEAST_AMPLITUDE: f32 = 1e-20;
@@ -108,7 +104,8 @@ pub(super) fn inverse_and_scale(amplitude: f32) -> (f32, f32) {
 /// To the nearest integer, ties to even, for |x| < 2^22.
 #[inline(always)]
 pub(super) fn round_to_i8(x: f32) -> i8 {
-    (x + ROUNDER).to_bits() as i8
+    // What is left of x in the sum is its integer part, in the low bits.
+    (x + math::ROUNDER).to_bits() as i8
 }
 
 #[inline(always)]

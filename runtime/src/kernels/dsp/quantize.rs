@@ -53,11 +53,11 @@ fn amplitude(x: &[f32]) -> f32 {
 }
 
 /// Goes through words of four values: they are in `r4`, `r5`, `r8` and `r9`, quantized, when the instructions given
-/// find them, which store them at `out` and may use `{a}`.
+/// find them, which store them at `{out}` and may have operands of their own.
 macro_rules! quantize_words {
-    ($words:expr, $inverse:expr, $out:expr, $step:expr, $sum:ident, $($store:literal)*) => {
+    ($words:expr, $inverse:expr, $out:expr, [$($store:literal)*] $($operand:tt)*) => {
         asm!(
-            "vmov s4, {a}",
+            "vmov s4, {inverse}",
             "2:",
             "vldmia {x}!, {{s0-s3}}",
             "vmul.f32 s0, s0, s4",
@@ -75,10 +75,9 @@ macro_rules! quantize_words {
             "bne 2b",
             x = inout(reg) $words.as_ptr() => _,
             n = inout(reg) $words.len() => _,
-            a = inout(reg) $inverse.to_bits() => _,
+            inverse = in(reg) $inverse.to_bits(),
             out = inout(reg) $out => _,
-            step = in(reg) $step,
-            sum = inout(reg) $sum,
+            $($operand)*
             out("r4") _, out("r5") _, out("r8") _, out("r9") _,
             out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _,
             options(nostack),
@@ -103,21 +102,18 @@ fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
     let (inverse, scale) = portable::inverse_and_scale(amplitude(x));
     let (words, rest) = x.as_chunks::<WORD>();
     let (bytes, behind) = q.split_at_mut(x.len() - rest.len());
-    let mut unused = 0;
     if !words.is_empty() {
         // SAFETY: `bytes` has four bytes for each word; stores of words may be unaligned.
         unsafe {
             quantize_words!(
-                words, inverse, bytes.as_mut_ptr(), 0, unused,
-                "bfi r4, r5, #8, #8"
+                words, inverse, bytes.as_mut_ptr(),
+                ["bfi r4, r5, #8, #8"
                 "bfi r4, r8, #16, #8"
                 "bfi r4, r9, #24, #8"
-                "str r4, [{out}], #4"
-                "/* {step} {sum} */"
+                "str r4, [{out}], #4"]
             );
         }
     }
-    _ = unused;
     if !behind.is_empty() {
         behind.fill(0);
         behind.iter_mut().zip(rest).for_each(|(q, x)| *q = portable::round_to_i8(x * inverse));
@@ -130,22 +126,20 @@ fn quantize_group(x: &[f32], q: &mut [i8]) -> f32 {
 pub(super) fn quantize_pairs(x: &[f32], pairs: &mut [u32], step: usize) -> f32 {
     let (inverse, scale) = portable::inverse_and_scale(amplitude(x));
     let (words, rest) = x.as_chunks::<WORD>();
-    let mut unused = 0;
     if !words.is_empty() {
         let places = &mut pairs[..(words.len() - 1) * step + 2];
         // SAFETY: `places` has two words at every multiple of the step.
         unsafe {
             quantize_words!(
-                words, inverse, places.as_mut_ptr(), step * size_of::<u32>(), unused,
-                "pkhbt r4, r4, r8, lsl #16"
+                words, inverse, places.as_mut_ptr(),
+                ["pkhbt r4, r4, r8, lsl #16"
                 "pkhbt r5, r5, r9, lsl #16"
                 "strd r4, r5, [{out}]"
-                "add {out}, {step}"
-                "/* {sum} */"
+                "add {out}, {step}"]
+                step = in(reg) step * size_of::<u32>(),
             );
         }
     }
-    _ = unused;
     let half = |i: usize| rest.get(i).map_or(0, |x| portable::round_to_i8(x * inverse) as i16 as u16);
     let word = |low: usize, high: usize| u32::from(half(low)) | u32::from(half(high)) << 16;
     let mut places = pairs.chunks_mut(step).skip(words.len());
@@ -188,15 +182,15 @@ fn factors(x: &[f32], values: &mut [i8]) -> (f32, i32) {
         // SAFETY: `done` has eight bytes for each word, aligned to words as prepared inputs are.
         unsafe {
             quantize_words!(
-                words, inverse, done.as_mut_ptr(), 0, even,
-                "add {sum}, r4"
-                "add {sum}, r8"
+                words, inverse, done.as_mut_ptr(),
+                ["add {even}, r4"
+                "add {even}, r8"
                 "rsb r4, r5, r4, lsl #8"
                 "rsb r8, r9, r8, lsl #8"
                 "pkhbt r5, r5, r9, lsl #16"
                 "pkhbt r8, r4, r8, lsl #16"
-                "strd r5, r8, [{out}], #8"
-                "/* {step} */"
+                "strd r5, r8, [{out}], #8"]
+                even = inout(reg) even,
             );
         }
     }

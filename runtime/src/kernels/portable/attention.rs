@@ -12,13 +12,10 @@
 use half::f16;
 
 use super::{LANES, dot_i8, quantize_group, to_f32};
-use crate::kernels::{Attention, AttentionWork, MIX_BLOCK, Q8Heads};
+use crate::kernels::{Attention, AttentionWork, MIX_BLOCK, Q8Heads, SCORE_ONE};
 
-/// One in the unit of scores.
-pub(in crate::kernels) const ONE: i32 = 1 << 16;
-
-/// Coefficients of 2^-x for |x| <= 1/2, as fractions of [`ONE`]: minimax of the relative error, with the constant 1.
-pub(in crate::kernels) const POWER: [i32; 4] = [ONE, -45435, 15877, -3603];
+/// Coefficients of 2^-x for |x| <= 1/2, as fractions of [`SCORE_ONE`]: minimax of the relative error, with the constant 1.
+pub(in crate::kernels) const POWER: [i32; 4] = [SCORE_ONE, -45435, 15877, -3603];
 
 /// Weights of scores that are farther than this from the largest are 0. Its last bit is that of 32 whole powers.
 pub(in crate::kernels) const FARTHEST: u32 = (1 << 21) - 1;
@@ -59,7 +56,7 @@ pub(in crate::kernels) fn attend_with(
             total += weigh(scores, top, multipliers) as f32;
             mix(scores, &values, unit, out);
         }
-        let inverse = ONE as f32 / total;
+        let inverse = SCORE_ONE as f32 / total;
         out.iter_mut().for_each(|out| *out *= inverse);
     }
 }
@@ -77,7 +74,7 @@ pub(in crate::kernels) fn score(query: &[i8], factor: f32, keys: &Q8Heads, score
 /// The whole power above the largest score, from which distances are measured.
 #[inline(always)]
 pub(in crate::kernels) fn top(largest: i32) -> i32 {
-    (largest & !(ONE - 1)).saturating_add(ONE)
+    (largest & !(SCORE_ONE - 1)).saturating_add(SCORE_ONE)
 }
 
 /// The scales of values as multipliers of weights, 0..=32767 of the largest, and what one of the products stands for.
@@ -106,16 +103,16 @@ pub(in crate::kernels) fn weigh(scores: &mut [i32], top: i32, multipliers: &[i32
     for (score, multiplier) in scores.iter_mut().zip(multipliers) {
         let weight = power(top.wrapping_sub(*score) as u32);
         sum += weight;
-        *score = (weight * multiplier + ONE / 2) >> 16;
+        *score = (weight * multiplier + SCORE_ONE / 2) >> 16;
     }
     sum
 }
 
-/// 2^-`distance`, rounded. For a distance of at least 1 it is less than [`ONE`].
+/// 2^-`distance`, rounded. For a distance of at least 1 it is less than [`SCORE_ONE`].
 #[inline(always)]
 pub(in crate::kernels) fn power(distance: u32) -> i32 {
     let distance = distance.min(FARTHEST);
-    let whole = (distance + ONE as u32 / 2) >> 16;
+    let whole = (distance + SCORE_ONE as u32 / 2) >> 16;
     let part = i32::from(distance as i16);
     let mut weight = POWER[3];
     for coefficient in [POWER[2], POWER[1], POWER[0]] {
@@ -149,9 +146,9 @@ mod tests {
     fn a_power_errs_by_at_most_the_stated_bound() {
         let mut worst = 0.0f64;
         for distance in 0..=FARTHEST {
-            let exact = f64::from(ONE) * (-f64::from(distance) / f64::from(ONE)).exp2();
+            let exact = f64::from(SCORE_ONE) * (-f64::from(distance) / f64::from(SCORE_ONE)).exp2();
             let weight = f64::from(power(distance));
-            assert!(distance == 0 || weight < f64::from(ONE));
+            assert!(distance == 0 || weight < f64::from(SCORE_ONE));
             // Half a unit is the rounding to the unit, the rest is the polynomial.
             worst = worst.max(((weight - exact).abs() - 0.5) / exact);
         }
@@ -161,7 +158,13 @@ mod tests {
 
     #[test]
     fn the_top_is_the_whole_power_above() {
-        for (largest, above) in [(0, ONE), (-1, 0), (ONE - 1, ONE), (ONE, 2 * ONE), (i32::MAX, i32::MAX)] {
+        for (largest, above) in [
+            (0, SCORE_ONE),
+            (-1, 0),
+            (SCORE_ONE - 1, SCORE_ONE),
+            (SCORE_ONE, 2 * SCORE_ONE),
+            (i32::MAX, i32::MAX),
+        ] {
             assert_eq!(top(largest), above);
         }
     }

@@ -97,18 +97,7 @@ fn stories260k_writes_a_token_in_at_most_600_000_instructions() {
     let test = "stories260k_writes_a_token_in_at_most_600_000_instructions";
     with_stories(test, WeightType::Q8, |packed| {
         let emulated = Emulated::build(&Wanted::new(BOARD.name, packed)).unwrap();
-        let request = Request {
-            prompt: "",
-            special: false,
-            max_tokens: 200,
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            seed: 0,
-            hash_logits: false,
-        };
+        let request = Request { max_tokens: 200, ..Request::default() };
         let report = emulated.ask(&request, |_| {}).unwrap();
         assert_eq!((report.kernels.as_str(), report.answer_tokens), (KERNELS[0], 200));
         let mean = report.decode_instructions / 200;
