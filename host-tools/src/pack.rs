@@ -195,6 +195,7 @@ pub fn write(
         name,
         source: &checkpoint.source,
         tool: TOOL,
+        recipe: "",
         chat_template: &checkpoint.chat_template,
         bos: checkpoint.bos,
         add_bos: checkpoint.add_bos,
@@ -223,7 +224,7 @@ pub(crate) fn write_tensors(
     out: impl Write + Seek,
     mut read: impl FnMut(&TensorSpec) -> Result<(String, Vec<f32>)>,
 ) -> Result<u64> {
-    let texts = meta.name.len() + meta.source.len() + meta.chat_template.len();
+    let texts = [meta.name, meta.source, meta.recipe, meta.chat_template].map(str::len).iter().sum::<usize>();
     let mut buffer = vec![0; META_BYTES + texts];
     let meta = meta.encode(&mut buffer).context("the metadata are too large")?;
     let sink = SeekSink { out, at: 0 };

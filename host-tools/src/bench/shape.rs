@@ -127,6 +127,7 @@ impl Shape {
             position,
             feed_forward,
             group,
+            ..Config::PLAIN
         }
     }
 
@@ -145,6 +146,7 @@ impl Shape {
             name: &name,
             source: "random weights",
             tool: pack::TOOL,
+            recipe: "",
             chat_template: "",
             bos: None,
             add_bos: false,
