@@ -5,6 +5,7 @@
 //! a time.
 
 mod families;
+pub mod gguf;
 mod hugging_face;
 mod llama2c;
 mod rotary;
