@@ -13,7 +13,7 @@ use sprat_format::Role;
 
 use super::families::{Blueprint, SUPPORTED, Tie, Wanted, blueprint};
 use super::settings::{Settings, parse_object, token_ids};
-use super::tensor::{Dtype, Source, Stored};
+use super::tensor::{Dtype, Source, Storage, Stored};
 use super::{Checkpoint, OpenOptions, Tensors};
 use crate::map::MappedFile;
 
@@ -194,15 +194,15 @@ fn assign(
             stored.shape,
             want.shape
         );
-        let dtype = match stored.dtype {
+        let storage = Storage::Plain(match stored.dtype {
             safetensors::Dtype::F32 => Dtype::F32,
             safetensors::Dtype::F16 => Dtype::F16,
             safetensors::Dtype::BF16 => Dtype::Bf16,
             other => bail!("tensor {} is stored as {other:?}; supported: F32, F16, BF16", want.name),
-        };
+        });
         for (role, view) in want.parts {
             let Present { file, offset, bytes, .. } = *stored;
-            let source = Source::Mapped { file, offset, bytes, dtype, view };
+            let source = Source::Mapped { file, offset, bytes, storage, view };
             tensors.insert((want.layer, role), Stored { name: want.name.clone(), source });
         }
     }
