@@ -24,6 +24,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use sprat_format::{Config, Role, TensorSpec};
 
 use crate::map::MappedFile;
+use crate::quantize::first_not_finite;
 use hugging_face::SpecialTokens;
 use tensor::{Source, Stored};
 
@@ -194,7 +195,7 @@ impl Checkpoint {
             }
             Source::Computed(values) => values[rows.start * cols..rows.end * cols].to_vec(),
         };
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(index) = first_not_finite(&values) {
             bail!(
                 "tensor {} holds {} (as {}: row {}, column {}): a model with such a weight cannot run",
                 stored.name,
