@@ -179,6 +179,7 @@ pub fn write(
         name,
         source: &checkpoint.source,
         tool: TOOL,
+        recipe: "",
         chat_template: &checkpoint.chat_template,
         bos: checkpoint.bos,
         add_bos: checkpoint.add_bos,
@@ -208,7 +209,7 @@ pub(crate) fn write_tensors<W: Write + Seek>(
     out: W,
     mut write: impl FnMut(&mut Tensors<'_, '_, W>, &TensorSpec) -> Result<()>,
 ) -> Result<u64> {
-    let texts = meta.name.len() + meta.source.len() + meta.chat_template.len();
+    let texts = [meta.name, meta.source, meta.recipe, meta.chat_template].map(str::len).iter().sum::<usize>();
     let mut buffer = vec![0; META_BYTES + texts];
     let meta = meta.encode(&mut buffer).context("the metadata are too large")?;
     let mut writer = Writer::begin(SeekSink::new(out), meta, tokenizer, specs).map_err(failed)?;

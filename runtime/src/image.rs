@@ -40,6 +40,11 @@ pub enum ImageError {
         /// Tokens of the model.
         model: u32,
     },
+    /// The model has a part that this build leaves out.
+    Part {
+        /// The part.
+        part: &'static str,
+    },
     /// The packed limits.
     Plan(PlanError),
 }
@@ -57,6 +62,10 @@ messages!(ImageError {
         tokenizer,
         model,
     ),
+    Self::Part { part } => (
+        "the model has {}, which this build leaves out: build with the feature every-family",
+        part,
+    ),
     Self::Plan(error) => ("packed limits: {}", error),
 });
 
@@ -73,6 +82,9 @@ impl<'m> Image<'m> {
             return Err(ImageError::Misaligned { by });
         }
         let file = PackedFile::parse(bytes).map_err(ImageError::Format)?;
+        if let Some(part) = file.meta().config.uncommon_part() {
+            return Err(ImageError::Part { part });
+        }
         let section = file.tokenizer_section();
         let tokenizer = match section.is_empty() {
             true => None,

@@ -128,6 +128,7 @@ impl Shape {
             position,
             feed_forward,
             group,
+            ..Config::PLAIN
         }
     }
 
@@ -146,6 +147,7 @@ impl Shape {
             name: &name,
             source: "random weights",
             tool: pack::TOOL,
+            recipe: "",
             chat_template: "",
             bos: None,
             add_bos: false,

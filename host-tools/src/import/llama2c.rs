@@ -102,6 +102,7 @@ fn header(bytes: &[u8]) -> Option<Header> {
         position: Position::Rotary { dims: head_dim, pairing: Pairing::Interleaved },
         feed_forward: FeedForward::Gated(Activation::Silu),
         group: 0,
+        ..Config::PLAIN
     };
     let possible = config.validate().is_ok() && head_dim * heads == hidden_size;
     possible.then_some(Header { config, shared_head: word(5) > 0 })

@@ -10,9 +10,9 @@ use crate::{FormatError, Meta, Role, Tensor};
 /// The first eight bytes of every packed file.
 pub const MAGIC: [u8; 8] = *b"\x89SPRAT\r\n";
 /// A reader refuses any other major version.
-pub const VERSION_MAJOR: u16 = 1;
+pub const VERSION_MAJOR: u16 = 2;
 /// Additions that an older reader may ignore.
-pub const VERSION_MINOR: u16 = 1;
+pub const VERSION_MINOR: u16 = 0;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 32;
 /// Bytes of one entry of the section table.
