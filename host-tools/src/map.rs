@@ -33,6 +33,22 @@ impl MappedFile {
         Ok(Self(map))
     }
 
+    /// CRC-32 of a part of the file, of which no more than a piece is in memory at once.
+    ///
+    /// # Panics
+    /// When `part` is not within the map.
+    pub fn checksum(&self, part: &[u8]) -> u32 {
+        const PIECE: usize = 4 << 20;
+        let mut at = part.as_ptr().addr() - self.0.as_ptr().addr();
+        let mut checksum = crc32fast::Hasher::new();
+        for piece in part.chunks(PIECE) {
+            checksum.update(piece);
+            self.release(at..at + piece.len());
+            at += piece.len();
+        }
+        checksum.finalize()
+    }
+
     /// Lets go of the memory that holds a range; whoever reads it again gets it from the file again. Systems that
     /// have no such thing keep it until they need the memory.
     ///

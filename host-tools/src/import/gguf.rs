@@ -3,6 +3,7 @@
 //! The specification is `docs/gguf.md` of the ggml project. A file is read without trusting it: every length is held
 //! against the bytes that are there before anything is allocated, and what is kept borrows from the file.
 
+mod file;
 pub mod metadata;
 mod reader;
 
