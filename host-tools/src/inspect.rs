@@ -9,12 +9,16 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sprat::Image;
-use sprat_format::{Config, Element, Limits, PackedFile};
+use sprat_format::{Config, Element, Limits, PackedFile, Role};
 
 use crate::import::{Checkpoint, OpenOptions};
 use crate::model::{Model, is_packed};
 use crate::plan::kv_name;
 use crate::table::{grouped, table};
+
+/// Roles whose tensors come from numbers of the configuration and are no parameters.
+const COMPUTED: [&str; 3] =
+    [Role::RotaryFrequencies.name(), Role::WindowFrequencies.name(), Role::AlibiSlopes.name()];
 
 /// What a file is found to be.
 #[derive(Clone, Debug, Serialize)]
@@ -27,9 +31,11 @@ pub struct Inspection {
     pub source: String,
     /// Program that packed it; empty for a checkpoint.
     pub tool: String,
+    /// How the weights were quantized; empty for a checkpoint.
+    pub recipe: String,
     /// The blueprint.
     pub config: Config,
-    /// Parameters of all tensors, rotary frequencies left out.
+    /// Parameters of all tensors, what the packer computes left out.
     pub parameters: u64,
     /// What it was packed for.
     pub limits: Option<Limits>,
@@ -150,6 +156,7 @@ pub fn inspect_image(image: &Image<'_>) -> Inspection {
         name: meta.name.into(),
         source: meta.source.into(),
         tool: meta.tool.into(),
+        recipe: meta.recipe.into(),
         config: meta.config,
         parameters: parameters(&tensors),
         limits: Some(meta.limits),
@@ -174,8 +181,8 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
             name: tensor.name.to_owned(),
             rows: tensor.rows as u64,
             cols: tensor.cols as u64,
-            element: tensor.dtype.name().to_owned(),
-            bytes: (tensor.rows * tensor.cols * tensor.dtype.bytes()) as u64,
+            element: tensor.storage.name(),
+            bytes: tensor.storage.bytes(tensor.rows * tensor.cols) as u64,
         })
         .collect();
     Ok(Inspection {
@@ -183,6 +190,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
         name: checkpoint.name.clone(),
         source: checkpoint.source.clone(),
         tool: String::new(),
+        recipe: String::new(),
         config: checkpoint.config,
         parameters: parameters(&tensors),
         limits: None,
@@ -199,7 +207,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
 }
 
 fn parameters(tensors: &[TensorRow]) -> u64 {
-    tensors.iter().filter(|row| row.role != "rotary_frequencies").map(|row| row.rows * row.cols).sum()
+    tensors.iter().filter(|row| !COMPUTED.contains(&row.role)).map(|row| row.rows * row.cols).sum()
 }
 
 fn tokenizer_info(section: &[u8]) -> Option<Value> {
@@ -241,6 +249,9 @@ impl Inspection {
         row("model", format!("{} ({} from {})", self.name, self.kind, self.source));
         if !self.tool.is_empty() {
             row("packed by", self.tool.clone());
+        }
+        if !self.recipe.is_empty() {
+            row("quantization", self.recipe.clone());
         }
         row("parameters", grouped(self.parameters));
         row("vocabulary", grouped(config.vocab_size.into()));

@@ -309,6 +309,7 @@ mod tests {
             position: Position::Rotary { dims: 32, pairing: Pairing::Half },
             feed_forward: FeedForward::Gated(Activation::Silu),
             group: 32,
+            ..Config::PLAIN
         };
         Subject { config, file_bytes: 900_000, tokenizer_bytes: 20_000 }
     }

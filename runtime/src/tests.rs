@@ -68,6 +68,7 @@ fn llama() -> Config {
         position: Position::Rotary { dims: 6, pairing: Pairing::Interleaved },
         feed_forward: FeedForward::Gated(Activation::Silu),
         group: 16,
+        ..Config::PLAIN
     }
 }
 
@@ -98,21 +99,14 @@ fn model_in(config: &Config, limits: Limits, element: Element, layout: Layout) -
         name: "random",
         source: "test",
         tool: "sprat tests",
+        recipe: "",
         chat_template: "",
         bos: Some(1),
         add_bos: true,
         end_tokens: heapless::Vec::new(),
     };
     let layers = (0..config.layers as u16).map(Some).chain([None]);
-    let gated = matches!(config.feed_forward, FeedForward::Gated(_));
-    let wanted = |role: &Role| match role {
-        Role::FinalNormBias | Role::AttentionNormBias | Role::FeedForwardNormBias => {
-            config.norm == Norm::LayerNorm
-        }
-        Role::GateBias => gated,
-        role if role.is_needed(config) => true,
-        role => !matches!(role, Role::Head | Role::PositionEmbedding | Role::RotaryFrequencies | Role::Gate),
-    };
+    let wanted = |role: &Role| role.is_allowed(config) && *role != Role::Head;
     let specs: Vec<TensorSpec> = layers
         .flat_map(|layer| {
             let roles =
@@ -296,6 +290,7 @@ fn the_plan_is_a_constant() {
         position: Position::Rotary { dims: 32, pairing: Pairing::Half },
         feed_forward: FeedForward::Gated(Activation::Silu),
         group: 64,
+        ..Config::PLAIN
     };
     const LIMITS: Limits =
         Limits { context: 256, prefill_chunk: 1, prompt_bytes: 64, kv: KvType::Q8, logits_rows: 0 };

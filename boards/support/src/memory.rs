@@ -268,6 +268,7 @@ mod tests {
         position: Position::Rotary { dims: 32, pairing: Pairing::Half },
         feed_forward: FeedForward::Gated(Activation::Silu),
         group: 32,
+        ..Config::PLAIN
     };
 
     const LIMITS: Limits =

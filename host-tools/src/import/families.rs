@@ -181,6 +181,7 @@ fn llama(family: &str, settings: &Settings<'_>, ignored: &[String]) -> Result<Bl
         position: Position::Rotary { dims: head_dim, pairing: Pairing::Half },
         feed_forward: FeedForward::Gated(activation(settings, "hidden_act", "silu")?),
         group: 0,
+        ..Config::PLAIN
     };
     let bias = |key| match family {
         "llama" => Ok(settings.optional_flag(key)?.unwrap_or(false)),
@@ -250,6 +251,7 @@ fn gpt2(settings: &Settings<'_>) -> Result<Blueprint> {
         position: Position::Learned,
         feed_forward: FeedForward::Plain(activation(settings, "activation_function", "gelu_new")?),
         group: 0,
+        ..Config::PLAIN
     };
     let tie = tie(settings, Tie::TiedUnlessPresent)?;
     config.validate().map_err(|error| anyhow::anyhow!("config.json (gpt2): {error}"))?;

@@ -4,18 +4,89 @@
 //! runtime can run is what can be said here. Variants are only ever appended, because their position is their
 //! number in the file.
 
-use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigError;
+mod validate;
 
-/// How activations are normalized before a block.
+/// How activations are normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Norm {
     /// x / rms(x) * weight (Zhang and Sennrich 2019).
     RmsNorm,
     /// (x - mean) / deviation * weight + bias (Ba et al. 2016).
     LayerNorm,
+}
+
+/// Where the norms of a block stand. x is the residual stream, f the block (attention or feed-forward).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NormPlace {
+    /// Before the block: x + f(norm(x)) (GPT-2, Llama).
+    Before,
+    /// On the block's output: x + norm(f(x)) (OLMo 2).
+    Output,
+    /// Both: x + norm(f(norm(x))) (Gemma 2 and 3).
+    BeforeAndOutput,
+    /// On the sum: norm(x + f(x)) (Vaswani et al. 2017, and the smaller OPT of 350M).
+    Sum,
+}
+
+/// How attention and feed-forward block of a layer follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Block {
+    /// One after the other.
+    Serial,
+    /// Side by side, on one norm of the residual stream: x + attention(n) + feed_forward(n) (GPT-J, Phi, PaLM).
+    Parallel,
+    /// Side by side, each on a norm of its own (GPT-NeoX, Falcon 40B).
+    ParallelTwoNorms,
+}
+
+/// What of the queries and keys is normalized before they are rotated, with the kind of the other norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QkNorm {
+    /// Nothing.
+    None,
+    /// Each head, with one weight for all heads (Qwen3, Gemma 3).
+    SharedByHeads,
+    /// Each head, with weights of its own (StableLM 2 of 12B).
+    EachHead,
+    /// All heads together (OLMo 2).
+    Projection,
+}
+
+/// A set of layers: layer l is in it when bit l modulo `period` of `bits` is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layers {
+    /// 1 to 64.
+    pub period: u8,
+    /// One bit for each layer of a period.
+    pub bits: u64,
+}
+
+impl Layers {
+    /// Every layer.
+    pub const ALL: Self = Self { period: 1, bits: 1 };
+    /// No layer.
+    pub const NONE: Self = Self { period: 1, bits: 0 };
+
+    /// Whether a layer is in the set.
+    pub const fn contains(&self, layer: u32) -> bool {
+        // A period of 0 is refused when the configuration is checked.
+        let place = if self.period == 0 { 0 } else { layer % self.period as u32 };
+        place < u64::BITS && self.bits >> place & 1 != 0
+    }
+
+    /// The set that holds layer l exactly where `members[l]` says so, with the shortest period; `None` where that is
+    /// longer than 64.
+    pub fn of(members: &[bool]) -> Option<Self> {
+        (1..=members.len().clamp(1, u64::BITS as usize)).find_map(|period| {
+            let first = members.iter().take(period).enumerate();
+            let bits = first.fold(0, |bits, (layer, &member)| bits | u64::from(member) << layer);
+            let this = Self { period: period as u8, bits };
+            let same = |(layer, &member): (usize, &bool)| this.contains(layer as u32) == member;
+            members.iter().enumerate().all(same).then_some(this)
+        })
+    }
 }
 
 /// Which components of a head rotary embedding turns together.
@@ -40,6 +111,11 @@ pub enum Position {
         /// Which components form a pair.
         pairing: Pairing,
     },
+    /// A score falls with the distance of the two tokens, for each head at a slope of its own (ALiBi, Press et al.
+    /// 2022). The slopes are a tensor of the file.
+    Alibi,
+    /// Not at all.
+    None,
 }
 
 /// The non-linearity of a feed-forward block.
@@ -64,7 +140,8 @@ pub enum FeedForward {
     Gated(Activation),
 }
 
-/// The numbers and choices that make a model.
+/// The numbers and choices that make a model. What is said of a part that many models lack is 0, or its plain
+/// variant, where there is none: see [`Config::PLAIN`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Entries of the vocabulary, V.
@@ -83,20 +160,78 @@ pub struct Config {
     pub ffn_size: u32,
     /// Positions that the model was trained for.
     pub max_positions: u32,
-    /// Kind of every norm.
-    pub norm: Norm,
-    /// Added to the variance under the norm's root.
-    pub norm_eps: f32,
-    /// How positions enter.
-    pub position: Position,
-    /// Shape of the feed-forward blocks.
-    pub feed_forward: FeedForward,
     /// Inputs that share a scale in every quantized tensor: 0 when none is quantized, else 4 to 256, a multiple
     /// of 4. Activations are quantized in the same groups, which is why a model has only one.
     pub group: u32,
+    /// Kind of every norm.
+    pub norm: Norm,
+    /// Where the norms of a block stand.
+    pub norm_place: NormPlace,
+    /// Added to the variance under the norm's root.
+    pub norm_eps: f32,
+    /// Whether the residual stream is normalized before the head.
+    pub final_norm: bool,
+    /// Whether the token's embedding is normalized (BLOOM).
+    pub embedding_norm: bool,
+    /// What the token's embedding is multiplied with (Gemma: the root of H); 1 for most.
+    pub embedding_scale: f32,
+    /// Width of the token embedding, E, where matrices take it to H and back (OPT of 350M): less than or equal to
+    /// H. 0 where it is H and there are no such matrices.
+    pub embedding_size: u32,
+    /// How positions enter.
+    pub position: Position,
+    /// The layers that rotate queries and keys, where the position is rotary.
+    pub rotary_layers: Layers,
+    /// Positions that a token sees in the layers of `window_layers`, its own among them; 0 for all.
+    pub window: u32,
+    /// The layers to which `window` applies.
+    pub window_layers: Layers,
+    /// What products of queries and keys are multiplied with; 0 for 1 / sqrt(head_dim).
+    pub attention_scale: f32,
+    /// A score s becomes cap * tanh(s / cap) before the softmax (Gemma 2); 0 where it stays s.
+    pub attention_softcap: f32,
+    /// The same for the logits.
+    pub logit_softcap: f32,
+    /// What of queries and keys is normalized.
+    pub qk_norm: QkNorm,
+    /// How attention and feed-forward block follow each other.
+    pub block: Block,
+    /// Shape of the feed-forward blocks.
+    pub feed_forward: FeedForward,
 }
 
 impl Config {
+    /// The choices of a plain model, a Llama without rotary embedding, whose sizes are all 1: what remains to be said
+    /// of a model are its sizes and in what it differs.
+    pub const PLAIN: Self = Self {
+        vocab_size: 1,
+        hidden_size: 1,
+        layers: 1,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 1,
+        ffn_size: 1,
+        max_positions: 1,
+        group: 0,
+        norm: Norm::RmsNorm,
+        norm_place: NormPlace::Before,
+        norm_eps: 1e-5,
+        final_norm: true,
+        embedding_norm: false,
+        embedding_scale: 1.0,
+        embedding_size: 0,
+        position: Position::None,
+        rotary_layers: Layers::ALL,
+        window: 0,
+        window_layers: Layers::ALL,
+        attention_scale: 0.0,
+        attention_softcap: 0.0,
+        logit_softcap: 0.0,
+        qk_norm: QkNorm::None,
+        block: Block::Serial,
+        feed_forward: FeedForward::Gated(Activation::Silu),
+    };
+
     /// Width of all query heads together.
     pub const fn query_size(&self) -> u32 {
         self.heads * self.head_dim
@@ -107,6 +242,11 @@ impl Config {
         self.kv_heads * self.head_dim
     }
 
+    /// Width of a token's embedding and of what the head multiplies, E.
+    pub const fn embedding_width(&self) -> u32 {
+        if self.embedding_size == 0 { self.hidden_size } else { self.embedding_size }
+    }
+
     /// Columns of a row of activations as the quantized kernels see it: rounded up to whole groups.
     pub const fn padded(&self, cols: u32) -> u32 {
         if self.group == 0 { cols } else { cols.next_multiple_of(self.group) }
@@ -115,136 +255,39 @@ impl Config {
     /// Components of each head that rotary embedding turns; 0 without rotary embedding.
     pub const fn rotary_dims(&self) -> u32 {
         match self.position {
-            Position::Learned => 0,
             Position::Rotary { dims, .. } => dims,
+            Position::Learned | Position::Alibi | Position::None => 0,
         }
     }
 
-    /// Checks that the numbers describe a possible model, so that no later size computation overflows.
-    ///
-    /// # Errors
-    /// The first field out of its range, with the range.
-    pub const fn validate(&self) -> Result<(), ConfigError> {
-        macro_rules! in_range {
-            ($field:literal, $found:expr, $least:expr, $most:expr) => {
-                let (found, least, most) = ($found as u64, $least as u64, $most as u64);
-                if found < least || found > most {
-                    return Err(ConfigError { field: $field, found, least, most });
-                }
-            };
-        }
-        in_range!("vocab_size", self.vocab_size, 1, 1 << 24);
-        in_range!("hidden_size", self.hidden_size, 1, 1 << 16);
-        in_range!("layers", self.layers, 1, 1 << 10);
-        in_range!("heads", self.heads, 1, 1 << 10);
-        in_range!("kv_heads", self.kv_heads, 1, self.heads);
-        in_range!("heads modulo kv_heads", self.heads % self.kv_heads, 0, 0);
-        in_range!("head_dim", self.head_dim, 1, 1 << 10);
-        in_range!("heads * head_dim", self.query_size(), 1, 1 << 16);
-        in_range!("ffn_size", self.ffn_size, 1, 1 << 18);
-        in_range!("max_positions", self.max_positions, 1, 1 << 24);
-        in_range!("group", self.group, 0, 256);
-        in_range!("group modulo 4", self.group % 4, 0, 0);
-        if let Position::Rotary { dims, .. } = self.position {
-            in_range!("rotary dims", dims, 2, self.head_dim);
-            in_range!("rotary dims modulo 2", dims % 2, 0, 0);
-        }
-        if !(self.norm_eps >= 0.0 && self.norm_eps <= 1.0) {
-            return Err(ConfigError {
-                field: "norm_eps (bits)",
-                found: self.norm_eps.to_bits() as u64,
-                least: 0,
-                most: 1,
-            });
-        }
-        Ok(())
-    }
-}
-
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum KvType {
-    /// Signed bytes with one `f16` scale for each token and head.
-    Q8,
-    /// Half precision.
-    F16,
-    /// Single precision, for reference.
-    F32,
-}
-
-/// The bounds from which the memory plan follows. Packed as what the model was packed for; a caller may run
-/// the same file with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Tokens that the key-value cache holds.
-    pub context: u32,
-    /// Tokens that one pass over the weights processes while reading a prompt.
-    pub prefill_chunk: u32,
-    /// Bytes of text that can be tokenized at once.
-    pub prompt_bytes: u32,
-    /// How keys and values are kept.
-    pub kv: KvType,
-    /// Rows of the output head, a multiple of 4, whose logits are in memory at once; 0 for the whole vocabulary. In
-    /// the file it lies at the end of `META`, where readers of version 1.0 ignore it.
-    #[serde(skip)]
-    pub logits_rows: u32,
-}
-
-/// What the file says of its model; the `META` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Meta<'a> {
-    /// The blueprint.
-    pub config: Config,
-    /// What the model was packed for.
-    pub limits: Limits,
-    /// The model's name.
-    pub name: &'a str,
-    /// Kind of checkpoint that it came from.
-    pub source: &'a str,
-    /// Program and version that packed it.
-    pub tool: &'a str,
-    /// Chat template in its source form (Jinja), empty when there is none.
-    pub chat_template: &'a str,
-    /// The token that begins a text, where the model knows one.
-    pub bos: Option<u32>,
-    /// Whether a prompt begins with `bos`.
-    pub add_bos: bool,
-    /// The tokens that end a generation.
-    pub end_tokens: Vec<u32, 8>,
-}
-
-impl<'a> Meta<'a> {
-    /// Reads a `META` section; bytes behind the known fields are ignored, and those that version 1.0 does not have
-    /// may be missing.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (mut meta, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
-        if !rest.is_empty() {
-            meta.limits.logits_rows = postcard::take_from_bytes(rest).ok()?.0;
-        }
-        Some(meta)
+    /// Positions that a token of this layer sees, its own among them; `None` for all.
+    pub const fn window_of(&self, layer: u32) -> Option<u32> {
+        if self.window != 0 && self.window_layers.contains(layer) { Some(self.window) } else { None }
     }
 
-    /// Writes the section's bytes into `buffer` and returns the part used; `None` when it is too small.
-    pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        postcard::to_slice(&(self, self.limits.logits_rows), buffer).ok().map(|used| &*used)
-    }
-
-    /// Checks the special tokens against the vocabulary.
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        self.config.validate()?;
-        let most = u64::from(self.config.vocab_size) - 1;
-        let out_of_range = |field, found: u32| ConfigError { field, found: found.into(), least: 0, most };
-        let known = |id: u32| u64::from(id) <= most;
-        match self.bos {
-            Some(id) if !known(id) => return Err(out_of_range("bos", id)),
-            None if self.add_bos => {
-                return Err(ConfigError { field: "add_bos without bos", found: 1, least: 0, most: 0 });
+    /// The first part, by name, that plain models (GPT-2, Llama and their like) do not have. A runtime that was built
+    /// for those alone refuses a model with such a part.
+    pub const fn uncommon_part(&self) -> Option<&'static str> {
+        let part = match self {
+            Self { norm_place: NormPlace::Output | NormPlace::BeforeAndOutput, .. } => {
+                "a norm on block outputs"
             }
-            _ => {}
-        }
-        match self.end_tokens.iter().find(|&&id| !known(id)) {
-            Some(&id) => Err(out_of_range("end token", id)),
-            None => Ok(()),
-        }
+            Self { norm_place: NormPlace::Sum, .. } => "a norm on the residual sum",
+            Self { final_norm: false, .. } => "no final norm",
+            Self { embedding_norm: true, .. } => "an embedding norm",
+            Self { embedding_size: 1.., .. } => "an embedding projection",
+            Self { position: Position::Alibi, .. } => "ALiBi",
+            Self { window: 1.., .. } => "an attention window",
+            Self { qk_norm: QkNorm::SharedByHeads | QkNorm::EachHead | QkNorm::Projection, .. } => {
+                "a norm on queries and keys"
+            }
+            Self { block: Block::Parallel | Block::ParallelTwoNorms, .. } => "a parallel block",
+            _ if self.embedding_scale != 1.0 => "an embedding scale",
+            _ if self.attention_scale != 0.0 => "an attention scale",
+            _ if self.attention_softcap != 0.0 || self.logit_softcap != 0.0 => "a soft cap",
+            _ if !matches!(self.rotary_layers, Layers::ALL) => "layers without rotary embedding",
+            _ => return None,
+        };
+        Some(part)
     }
 }

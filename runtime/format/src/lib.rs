@@ -43,7 +43,7 @@
 //!
 //! | kind | content |
 //! | --- | --- |
-//! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format, then, since 1.1, the [`Limits`]' `logits_rows` |
+//! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format |
 //! | `TOKN` | the tokenizer, see [`tokenizer`]; empty for a model without one |
 //! | `TENS` | the tensor table: one entry of 48 bytes for each tensor |
 //! | `DATA` | the tensors' values and scales |
@@ -94,18 +94,22 @@ mod container;
 mod error;
 mod layout;
 mod messages;
+mod meta;
 mod role;
 mod tensor;
 pub mod tokenizer;
 mod writer;
 
-pub use config::{Activation, Config, FeedForward, KvType, Limits, Meta, Norm, Pairing, Position};
+pub use config::{
+    Activation, Block, Config, FeedForward, Layers, Norm, NormPlace, Pairing, Position, QkNorm,
+};
 pub use container::{
     ALIGNMENT, HEADER_BYTES, MAGIC, MAX_SECTIONS, PackedFile, SECTION_BYTES, Section, SectionIter,
     VERSION_MAJOR, VERSION_MINOR, kind,
 };
 pub use error::{ConfigError, FormatError};
 pub use layout::{BLOCK_ROWS, Layout, WORD};
+pub use meta::{KvType, Limits, Meta};
 pub use role::Role;
 pub use tensor::{Element, TENSOR_BYTES, Tensor, TensorSpec};
 pub use writer::{Sink, WriteError, Writer};

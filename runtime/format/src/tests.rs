@@ -40,6 +40,7 @@ fn config() -> Config {
         position: Position::Rotary { dims: 4, pairing: Pairing::Half },
         feed_forward: FeedForward::Gated(Activation::Silu),
         group: GROUP.into(),
+        ..Config::PLAIN
     }
 }
 
@@ -50,6 +51,7 @@ fn meta() -> Meta<'static> {
         name: "tiny",
         source: "test",
         tool: "sprat-format tests",
+        recipe: "",
         chat_template: "",
         bos: Some(1),
         add_bos: true,
@@ -272,6 +274,16 @@ fn impossible_configurations_are_named() {
         ("rotary dims is 6", |m| m.config.position = Position::Rotary { dims: 6, pairing: Pairing::Half }),
         ("norm_eps", |m| m.config.norm_eps = f32::NAN),
         ("group is 260", |m| m.config.group = 260),
+        ("embedding_size is 7", |m| m.config.embedding_size = 7),
+        ("period of window_layers is 65", |m| m.config.window_layers.period = 65),
+        ("attention_softcap (bits)", |m| m.config.attention_softcap = f32::INFINITY),
+        ("embedding_scale (bits)", |m| m.config.embedding_scale = -1.0),
+        ("rotary_layers without rotary embedding", |m| {
+            (m.config.position, m.config.rotary_layers) = (Position::None, Layers::NONE);
+        }),
+        ("norm_place of a parallel block", |m| {
+            (m.config.block, m.config.norm_place) = (Block::Parallel, NormPlace::Sum);
+        }),
         ("layers is 5000", |m| m.config.layers = 5000),
         ("bos is 5", |m| m.bos = Some(5)),
         ("add_bos without bos", |m| m.bos = None),
@@ -286,13 +298,87 @@ fn impossible_configurations_are_named() {
 }
 
 #[test]
-fn metadata_of_version_1_0_lack_the_rows_of_a_block_of_logits() {
+fn metadata_come_back_and_may_be_followed_by_more() {
     let mut buffer = [0; 256];
-    let bytes = meta().encode(&mut buffer).unwrap();
-    assert_eq!(Meta::decode(bytes), Some(meta()));
-    let mut older = meta();
-    older.limits.logits_rows = 0;
-    assert_eq!(Meta::decode(&bytes[..bytes.len() - 1]), Some(older));
+    let mut meta = meta();
+    meta.recipe = "q8, 64";
+    meta.config.window_layers = Layers { period: 6, bits: 0b01_1111 };
+    meta.config.attention_scale = 0.0625;
+    let used = meta.encode(&mut buffer).unwrap().len();
+    for end in [used, used + 3] {
+        assert_eq!(Meta::decode(&buffer[..end]).as_ref(), Some(&meta));
+    }
+    assert_eq!(Meta::decode(&buffer[..used - 1]), None);
+}
+
+#[test]
+fn layers_are_said_by_the_shortest_period() {
+    let of = |members: &[bool]| Layers::of(members);
+    assert_eq!(of(&[true; 100]), Some(Layers::ALL));
+    assert_eq!(of(&[false; 3]), Some(Layers::NONE));
+    assert_eq!(of(&[]), Some(Layers::NONE));
+    // Gemma 3: five layers with a window, one without.
+    let gemma: Vec<bool> = (0..70).map(|layer| (layer + 1) % 6 != 0).collect();
+    assert_eq!(of(&gemma), Some(Layers { period: 6, bits: 0b01_1111 }));
+    // No period: one bit for each layer, as far as there are bits.
+    let late = |count: usize| (0..count).map(|layer| layer + 3 >= count).collect::<Vec<_>>();
+    for count in 1..=64 {
+        let set = of(&late(count)).unwrap();
+        assert!((0..count).all(|layer| set.contains(layer as u32) == (layer + 3 >= count)), "{count}");
+    }
+    assert_eq!(of(&late(70)), None);
+}
+
+#[test]
+fn the_tensors_of_a_model_follow_from_its_parts() {
+    let needed = |change: fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        config.validate().unwrap();
+        move |role: Role| role.is_needed(&config)
+    };
+    let olmo = needed(|c| c.norm_place = NormPlace::Output);
+    assert!(
+        !olmo(Role::AttentionNorm) && olmo(Role::AttentionOutputNorm) && olmo(Role::FeedForwardOutputNorm)
+    );
+    let gemma = needed(|c| (c.norm_place, c.qk_norm) = (NormPlace::BeforeAndOutput, QkNorm::SharedByHeads));
+    assert!(gemma(Role::FeedForwardNorm) && gemma(Role::FeedForwardOutputNorm) && gemma(Role::KeyNorm));
+    let phi = needed(|c| c.block = Block::Parallel);
+    assert!(phi(Role::AttentionNorm) && !phi(Role::FeedForwardNorm));
+    let opt = needed(|c| (c.embedding_size, c.final_norm) = (3, false));
+    assert!(opt(Role::EmbeddingProjection) && opt(Role::HeadProjection) && !opt(Role::FinalNorm));
+    let bloom = needed(|c| (c.position, c.embedding_norm) = (Position::Alibi, true));
+    assert!(bloom(Role::AlibiSlopes) && bloom(Role::EmbeddingNorm) && !bloom(Role::RotaryFrequencies));
+
+    let mut config = config();
+    (config.qk_norm, config.embedding_size) = (QkNorm::SharedByHeads, 3);
+    assert_eq!(Role::KeyNorm.shape(&config), (1, 4));
+    assert_eq!((Role::Head.shape(&config), Role::HeadProjection.shape(&config)), ((5, 3), (3, 6)));
+    config.qk_norm = QkNorm::EachHead;
+    assert_eq!((Role::QueryNorm.shape(&config), Role::KeyNorm.shape(&config)), ((1, 8), (1, 4)));
+}
+
+#[test]
+fn what_plain_models_lack_is_named() {
+    assert_eq!(config().uncommon_part(), None);
+    let changes: [(fn(&mut Config), &str); 11] = [
+        (|c| c.norm_place = NormPlace::Output, "a norm on block outputs"),
+        (|c| c.norm_place = NormPlace::Sum, "a norm on the residual sum"),
+        (|c| c.position = Position::Alibi, "ALiBi"),
+        (|c| c.window = 4, "an attention window"),
+        (|c| c.qk_norm = QkNorm::Projection, "a norm on queries and keys"),
+        (|c| c.block = Block::ParallelTwoNorms, "a parallel block"),
+        (|c| c.embedding_scale = 2.0, "an embedding scale"),
+        (|c| c.attention_scale = 1.0, "an attention scale"),
+        (|c| c.logit_softcap = 30.0, "a soft cap"),
+        (|c| c.rotary_layers = Layers { period: 4, bits: 7 }, "layers without rotary embedding"),
+        (|c| c.embedding_size = 3, "an embedding projection"),
+    ];
+    for (change, part) in changes {
+        let mut config = config();
+        change(&mut config);
+        assert_eq!(config.uncommon_part(), Some(part));
+    }
 }
 
 #[test]
