@@ -139,6 +139,7 @@ pub(crate) fn forward(
         }
         Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
         add(compute, count, h, x);
+        meter.residual(l, x);
     }
 }
 

@@ -63,6 +63,12 @@ impl Stage {
 pub trait Probe: Sync {
     /// A stage begins, and the one before it has ended.
     fn begin(&self, stage: Stage);
+
+    /// The residual stream (T x H) after a layer, for each token of the chunk under way.
+    #[cfg(feature = "taps")]
+    fn residual(&self, layer: usize, rows: &[f32]) {
+        let _ = (layer, rows);
+    }
 }
 
 /// The engine's counter and observer.
@@ -77,6 +83,15 @@ impl Meter<'_> {
     pub(crate) fn begin(&self, stage: Stage) {
         if let Some(probe) = self.probe {
             probe.begin(stage);
+        }
+    }
+
+    /// Shows the residual stream after a layer, where the build has the feature `taps`; else it is nothing.
+    #[inline]
+    pub(crate) fn residual(&self, _layer: usize, _rows: &[f32]) {
+        #[cfg(feature = "taps")]
+        if let Some(probe) = self.probe {
+            probe.residual(_layer, _rows);
         }
     }
 

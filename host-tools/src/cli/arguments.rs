@@ -6,14 +6,16 @@ use clap::{Args, Parser, Subcommand};
 use sprat::SamplerConfig;
 use sprat_format::Role;
 
-use super::values::{Kv, MatrixLayout, Weights, byte_count, exception};
+use super::values::{Kv, MatrixLayout, Weights, exception};
 use crate::import::OpenOptions;
 use crate::pack::{PackOptions, WeightType};
 use crate::threads::Threads;
 
 mod bench;
+mod eval;
 
 pub(super) use bench::BenchArguments;
+pub(super) use eval::EvalArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -55,7 +57,7 @@ pub(super) enum Command {
     /// Measure packed models against their checkpoint on a text
     #[command(
         after_help = "Example:\n  sprat eval q8.sprat f16.sprat --against stories260K.bin --tokenizer tok512.bin \
-        --text stories.txt --chart loss.svg"
+        --text stories.txt --html loss.html"
     )]
     Eval(EvalArguments),
     /// Measure how fast a model runs on this machine: tokens, bytes and products a second, by stage
@@ -311,32 +313,6 @@ pub(super) struct LogitsArguments {
     /// Kernels to compute with [default: the best ones of this machine]
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
-    #[command(flatten)]
-    pub team: TeamArguments,
-    #[command(flatten)]
-    pub open: OpenArguments,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct EvalArguments {
-    /// Packed files
-    #[arg(value_name = "F", required = true)]
-    pub files: Vec<PathBuf>,
-    /// The checkpoint that they were packed from; it runs in f32
-    #[arg(long, value_name = "SRC")]
-    pub against: PathBuf,
-    /// A text
-    #[arg(long, value_name = "FILE")]
-    pub text: PathBuf,
-    /// Bytes of the text to use; K and M mean 1024 and 1024 x 1024
-    #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = byte_count)]
-    pub max_bytes: usize,
-    /// Also write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Also draw the result as SVG
-    #[arg(long, value_name = "FILE.svg")]
-    pub chart: Option<PathBuf>,
     #[command(flatten)]
     pub team: TeamArguments,
     #[command(flatten)]
