@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::import::Dtype;
 
+pub mod gguf;
+
 /// Entries of the made-up models' vocabulary: three special tokens, 256 bytes and a few words.
 pub const VOCAB_SIZE: usize = 272;
 

@@ -5,6 +5,8 @@
 //! a time.
 
 mod families;
+pub mod ggml;
+pub mod gguf;
 mod hugging_face;
 mod llama2c;
 mod rotary;
@@ -15,16 +17,18 @@ mod tests;
 pub mod tokenizer;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sprat_format::{Config, Role, TensorSpec};
 
 use crate::map::MappedFile;
+use crate::quantize::first_not_finite;
 use hugging_face::SpecialTokens;
 use tensor::{Source, Stored};
 
-pub use tensor::Dtype;
+pub use tensor::{Dtype, Storage};
 pub use tokenizer::TokenizerImport;
 
 /// The most end tokens that a packed file can name.
@@ -80,8 +84,8 @@ pub struct TensorInfo<'a> {
     pub rows: usize,
     /// Inputs.
     pub cols: usize,
-    /// Type of its numbers.
-    pub dtype: Dtype,
+    /// How its numbers are stored.
+    pub storage: Storage,
 }
 
 impl Checkpoint {
@@ -108,8 +112,8 @@ impl Checkpoint {
         let begins = |magic: &[u8]| file.starts_with(magic);
         if begins(&sprat_format::MAGIC) {
             bail!("it is a packed file already, and a checkpoint is expected here");
-        } else if begins(b"GGUF") {
-            bail!("it is a GGUF file, which is not supported; supported: llama2.c, Hugging Face directory");
+        } else if begins(gguf::MAGIC) {
+            return gguf::open(path, file, options);
         } else if begins(b"PK\x03\x04") {
             bail!("it is a PyTorch or NumPy archive, which is not supported: save the model as safetensors");
         } else if file.get(8) == Some(&b'{') {
@@ -162,7 +166,7 @@ impl Checkpoint {
             self.tensors.iter().partition(|((layer, _), _)| layer.is_none());
         layers.into_iter().chain(outside).map(|(&(layer, role), stored)| {
             let (rows, cols) = stored.shape();
-            TensorInfo { role, layer, name: &stored.name, rows, cols, dtype: stored.dtype() }
+            TensorInfo { role, layer, name: &stored.name, rows, cols, storage: stored.storage() }
         })
     }
 
@@ -171,27 +175,51 @@ impl Checkpoint {
     /// # Errors
     /// The model has no such tensor, or a number in it is infinite or not a number.
     pub fn read(&self, role: Role, layer: Option<u16>) -> Result<Vec<f32>> {
-        let Some(stored) = self.tensors.get(&(layer, role)) else {
-            bail!("the model has no tensor {}", role.name());
-        };
+        let rows = self.stored(role, layer)?.shape().0;
+        self.read_rows(role, layer, 0..rows)
+    }
+
+    /// Reads some rows of a tensor.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    /// When it has no such rows.
+    pub fn read_rows(&self, role: Role, layer: Option<u16>, rows: Range<usize>) -> Result<Vec<f32>> {
+        let stored = self.stored(role, layer)?;
+        let cols = stored.shape().1;
         let values = match &stored.source {
-            Source::Mapped { file, offset, bytes, dtype, view } => {
-                view.read(*dtype, &self.files[*file][*offset..*offset + *bytes])
+            Source::Mapped { file, offset, bytes, storage, view } => {
+                view.read(*storage, &self.files[*file][*offset..*offset + *bytes], rows.clone())
             }
-            Source::Computed(values) => values.clone(),
+            Source::Computed(values) => values[rows.start * cols..rows.end * cols].to_vec(),
         };
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            let (_, cols) = stored.shape();
+        if let Some(index) = first_not_finite(&values) {
             bail!(
                 "tensor {} holds {} (as {}: row {}, column {}): a model with such a weight cannot run",
                 stored.name,
                 values[index],
                 role.name(),
-                index / cols,
+                rows.start + index / cols,
                 index % cols
             );
         }
         Ok(values)
+    }
+
+    fn stored(&self, role: Role, layer: Option<u16>) -> Result<&Stored> {
+        let stored = self.tensors.get(&(layer, role));
+        stored.ok_or_else(|| anyhow!("the model has no tensor {}", role.name()))
+    }
+
+    /// Lets go of the memory that holds a tensor's part of its file. It may be read again.
+    pub fn release(&self, role: Role, layer: Option<u16>) {
+        if let Ok(Stored { source: Source::Mapped { file, offset, bytes, .. }, .. }) =
+            self.stored(role, layer)
+        {
+            self.files[*file].release(*offset..*offset + *bytes);
+        }
     }
 
     fn is_llama2c(&self) -> bool {

@@ -181,8 +181,8 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
             name: tensor.name.to_owned(),
             rows: tensor.rows as u64,
             cols: tensor.cols as u64,
-            element: tensor.dtype.name().to_owned(),
-            bytes: (tensor.rows * tensor.cols * tensor.dtype.bytes()) as u64,
+            element: tensor.storage.name(),
+            bytes: tensor.storage.bytes(tensor.rows * tensor.cols) as u64,
         })
         .collect();
     Ok(Inspection {

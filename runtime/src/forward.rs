@@ -110,6 +110,7 @@ pub(crate) fn forward(
         normalize_heads(config, compute, &layer, count, q, k);
         rotate(config, compute, l, count, &angles, q);
         rotate(config, compute, l, count, &angles, k);
+        meter.show_heads(l, q, k);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
             cache.put(l, start + i, k, v, compute.kernels);
         }

@@ -78,11 +78,27 @@ impl<'m> Image<'m> {
     /// # Errors
     /// The first thing found wrong.
     pub fn new(bytes: &'m [u8]) -> Result<Self, ImageError> {
+        Self::check(bytes, PackedFile::parse)
+    }
+
+    /// The same with the caller's way of computing a section's CRC-32, for who reads files larger than memory.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "std")]
+    pub fn with_checksum(bytes: &'m [u8], checksum_of: impl Fn(&'m [u8]) -> u32) -> Result<Self, ImageError> {
+        Self::check(bytes, |bytes| PackedFile::parse_with(bytes, checksum_of))
+    }
+
+    fn check(
+        bytes: &'m [u8],
+        parse: impl FnOnce(&'m [u8]) -> Result<PackedFile<'m>, FormatError>,
+    ) -> Result<Self, ImageError> {
         let by = bytes.as_ptr().addr() % ARENA_ALIGNMENT;
         if by != 0 {
             return Err(ImageError::Misaligned { by });
         }
-        let file = PackedFile::parse(bytes).map_err(ImageError::Format)?;
+        let file = parse(bytes).map_err(ImageError::Format)?;
         if let Some(part) = missing_part(&file.meta().config) {
             return Err(ImageError::Part { part });
         }

@@ -76,7 +76,8 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     let length = pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?;
     progress.finish_and_clear();
     let model = Model::open(&arguments.output, &arguments.open.options(), &progress)?;
-    let image = model.image().context("the file that was just written cannot be read back")?;
+    let image =
+        model.image_without_weights().context("the file that was just written cannot be read back")?;
     if arguments.json {
         return print_json(&inspect_image(&image));
     }

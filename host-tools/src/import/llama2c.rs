@@ -10,7 +10,7 @@ use sprat_format::{Activation, Config, FeedForward, Norm, Pairing, Position, Rol
 
 use super::hugging_face::SpecialTokens;
 use super::rotary::{self, Scaling};
-use super::tensor::{Dtype, Source, Stored, View};
+use super::tensor::{Dtype, Source, Storage, Stored, View};
 use super::{Checkpoint, Tensors};
 use crate::map::MappedFile;
 
@@ -147,8 +147,9 @@ impl Layout {
     fn tensor(&mut self, name: &str, role: Role, layer: Option<u16>) {
         let (rows, cols) = role.shape(&self.config);
         let view = View::whole(rows as usize, cols as usize);
-        let bytes = view.rows * view.cols * 4;
-        let source = Source::Mapped { file: 0, offset: self.offset, bytes, dtype: Dtype::F32, view };
+        let storage = Storage::Plain(Dtype::F32);
+        let bytes = storage.bytes(view.rows * view.cols);
+        let source = Source::Mapped { file: 0, offset: self.offset, bytes, storage, view };
         self.tensors.insert((layer, role), Stored { name: name.to_owned(), source });
         self.offset += bytes;
     }
