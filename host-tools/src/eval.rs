@@ -247,7 +247,7 @@ fn measure(
         let engines = all.iter().zip(&mut arenas).zip(&residuals);
         let engines = engines.map(|(((image, limits), arena), residuals)| {
             let mut engine = engine(image, *limits, arena, Kernels::detect(), &Solo)?;
-            engine.set_probe(residuals);
+            engine.set_tap(residuals);
             Ok(engine)
         });
         let mut engines = engines.collect::<Result<Vec<_>>>()?;

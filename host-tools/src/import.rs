@@ -112,8 +112,8 @@ impl Checkpoint {
         let begins = |magic: &[u8]| file.starts_with(magic);
         if begins(&sprat_format::MAGIC) {
             bail!("it is a packed file already, and a checkpoint is expected here");
-        } else if begins(b"GGUF") {
-            bail!("it is a GGUF file, which is not supported; supported: llama2.c, Hugging Face directory");
+        } else if begins(gguf::MAGIC) {
+            return gguf::open(path, file, options);
         } else if begins(b"PK\x03\x04") {
             bail!("it is a PyTorch or NumPy archive, which is not supported: save the model as safetensors");
         } else if file.get(8) == Some(&b'{') {

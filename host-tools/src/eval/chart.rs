@@ -104,7 +104,8 @@ fn draw_divergence(area: &Area<'_>, evaluation: &Evaluation) -> Result<(), Box<d
         let (_, y_pixel) = chart.backend_coord(&(least, y));
         let (x_base, y_base) = area.get_base_pixel();
         let at = (16 - x_base, y_pixel - y_base);
-        area.draw(&Text::new(file_name(&outcome.model), (at.0 + x_base, at.1 - 16), font(14, INK)))?;
+        let name = format!("{}  {}", row + 1, file_name(&outcome.model));
+        area.draw(&Text::new(name, (at.0 + x_base, at.1 - 16), font(14, INK)))?;
         let detail = format!(
             "{} bytes, kv {}, top-1 {:.2} %",
             grouped(outcome.bytes),

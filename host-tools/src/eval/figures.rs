@@ -46,7 +46,11 @@ struct Axes<'t> {
 /// How points are joined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Join {
+    /// A line; the number stands somewhere on it, each model's at another part.
     Lines,
+    /// A line with one summit; the number stands there.
+    Summit,
+    /// Nothing joins them.
     Nothing,
 }
 
@@ -124,7 +128,7 @@ pub(super) fn histogram(evaluation: &Evaluation) -> Result<String> {
         y_label: &plain,
         x_labels: 10,
     };
-    svg(|area| draw(area, &axes, from..to, 0.0..most.max(1.0), &series, Join::Lines))
+    svg(|area| draw(area, &axes, from..to, 0.0..most.max(1.0), &series, Join::Summit))
 }
 
 /// Whole decades around all values, at least one.
@@ -210,15 +214,16 @@ where
         .draw()?;
     for (index, points) in series.iter().enumerate() {
         let color = SERIES[index % SERIES.len()];
-        if join == Join::Lines && points.len() > 1 {
+        if join != Join::Nothing && points.len() > 1 {
             chart.draw_series([PathElement::new(points.clone(), color.stroke_width(2))])?;
         }
     }
-    // The numbers lie over all lines, each at another part of its own.
+    // The numbers lie over all lines.
     for (index, points) in series.iter().enumerate() {
         let color = SERIES[index % SERIES.len()];
-        let place = (2 * index + 1) * points.len() / (2 * series.len());
-        let Some(&at) = points.get(place.min(points.len().saturating_sub(1))) else { continue };
+        let summit = points.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+        let part = points.get((2 * index + 1) * points.len() / (2 * series.len())).copied();
+        let Some(at) = (if join == Join::Summit { summit } else { part }) else { continue };
         let number = (index + 1).to_string();
         let style = font(11, WHITE).pos(Pos::new(HPos::Center, VPos::Center));
         let badge = EmptyElement::at(at)

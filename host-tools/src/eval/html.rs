@@ -111,7 +111,9 @@ pub fn to_html(evaluation: &Evaluation) -> Result<String> {
         "Divergence and perplexity of each file. KL divergence: by how many nats the packed model is surprised by \
          what the checkpoint would say.",
     );
-    out += "<div class=\"figures\">\n";
+    let legend = |(index, one): (usize, &Outcome)| badge(index) + &escaped(&file_name(&one.model));
+    let legend: Vec<_> = evaluation.outcomes.iter().enumerate().map(legend).collect();
+    out += &format!("<p class=\"legend\">{}</p>\n<div class=\"figures\">\n", legend.join(" &nbsp; "));
     out += &figure(
         &figures::quality_and_size(evaluation)?,
         "Quality against size: one point a file; lower and further left is better.",

@@ -7,14 +7,16 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use sprat::{Probe, Stage};
+use sprat::Tap;
 
 /// The residual stream of the chunk that was fed last: for each layer T x H.
 #[derive(Debug, Default)]
 pub(super) struct Residuals(Mutex<Vec<Vec<f32>>>);
 
-impl Probe for Residuals {
-    fn begin(&self, _: Stage) {}
+impl Tap for Residuals {
+    fn input(&self, _: usize, _: &[f32]) {}
+
+    fn heads(&self, _: usize, _: &[f32], _: &[f32]) {}
 
     fn residual(&self, layer: usize, rows: &[f32]) {
         let mut layers = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -270,7 +270,7 @@ fn damaged_and_foreign_files_are_refused_with_what_they_are() {
     check(&whole[..20], "no checkpoint that is known here");
     check(b"", "is empty");
     check(b"MZ\x90\x00 some other program, long enough for a header", "no checkpoint that is known here");
-    check(b"GGUF\x03\x00\x00\x00", "GGUF file, which is not supported");
+    check(b"GGUF\x03\x00\x00\x00", "the number of tensors at byte 8 needs 8 bytes");
     check(b"PK\x03\x04 archive", "PyTorch");
     check(b"\x89SPRAT\r\n", "packed file already");
     check(b"24ka\x01\x00\x00\x00 more of it, long enough for a header", "version 1 or 2 (ak42)");
