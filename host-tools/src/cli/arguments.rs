@@ -13,9 +13,11 @@ use crate::threads::Threads;
 
 mod bench;
 mod eval;
+mod inspect;
 
 pub(super) use bench::BenchArguments;
 pub(super) use eval::EvalArguments;
+pub(super) use inspect::InspectArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -32,9 +34,10 @@ pub(super) enum Command {
         sprat pack stories260K.bin --tokenizer tok512.bin -o stories.sprat --weights f16\n  \
         sprat pack model/ -o model.sprat --context 512 --board qemu-mps2-an386")]
     Pack(PackArguments),
-    /// Show what is in a checkpoint or a packed file
+    /// Show what is in a checkpoint or a packed file, or what two of them differ in
     #[command(after_help = "Examples:\n  sprat inspect assistant.sprat --tensors\n  \
-        sprat inspect models/assistant-0.9m --json")]
+        sprat inspect models/assistant-0.9m --tensors --sort channel --json\n  \
+        sprat inspect models/assistant-0.9m --diff assistant.sprat")]
     Inspect(InspectArguments),
     /// Show what a model needs on a board, and whether it fits
     #[command(after_help = "Examples:\n  sprat plan assistant.sprat --board qemu-mps2-an386\n  \
@@ -163,21 +166,6 @@ impl PackArguments {
             name: self.name.clone(),
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct InspectArguments {
-    /// A packed file or a checkpoint
-    #[arg(value_name = "F")]
-    pub file: PathBuf,
-    /// List every tensor
-    #[arg(long)]
-    pub tensors: bool,
-    /// Print everything as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub open: OpenArguments,
 }
 
 #[derive(Debug, Args)]

@@ -20,7 +20,7 @@ use crate::boards::Board;
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::evaluate;
 use crate::import::Checkpoint;
-use crate::inspect::{inspect, inspect_image};
+use crate::inspect::{Opened, Order, add_statistics, diff, inspect_image};
 use crate::logits::{Feeding, logits};
 use crate::model::{Model, kernels};
 use crate::output::write_whole;
@@ -88,7 +88,28 @@ fn pack(arguments: &PackArguments) -> Result<()> {
 }
 
 fn inspect_file(arguments: &InspectArguments) -> Result<()> {
-    let inspection = inspect(&arguments.file, &arguments.open.options())?;
+    let options = arguments.open.options();
+    let opened = Opened::open(&arguments.file, &options)?;
+    let reader = opened.reader()?;
+    let progress = bar("reading");
+    if let Some(other) = &arguments.diff {
+        let other = Opened::open(other, &options)?;
+        let mut difference = diff(&reader, &other.reader()?, &progress)?;
+        progress.finish_and_clear();
+        if arguments.sort != Order::File {
+            difference.sort();
+        }
+        return match arguments.json {
+            true => print_json(&difference),
+            false => print(&difference.to_text()),
+        };
+    }
+    let mut inspection = reader.inspection();
+    if arguments.tensors {
+        add_statistics(&mut inspection, &reader, &progress)?;
+        progress.finish_and_clear();
+    }
+    inspection.sort(arguments.sort);
     match arguments.json {
         true => print_json(&inspection),
         false => print(&inspection.to_text(arguments.tensors)),

@@ -12,7 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Evaluation, Outcome};
 
-const SIZE: (u32, u32) = (640, 340);
+const SIZE: (u32, u32) = (560, 320);
 const INK: RGBColor = RGBColor(40, 40, 40);
 const QUIET: RGBColor = RGBColor(120, 120, 120);
 /// One colour a model; with more models they repeat, and the numbers tell them apart.
