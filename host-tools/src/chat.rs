@@ -20,7 +20,6 @@ use sprat_format::chat::Role;
 use sprat_format::tokenizer::{TokenFlags, TokenizerTables};
 
 pub use builtin::BUILTIN;
-use form::Form;
 use probe::Policy;
 pub use render::{Message, Renderer, TemplateTokens};
 

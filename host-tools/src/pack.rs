@@ -201,18 +201,7 @@ pub fn write(
 ) -> Result<u64> {
     let Layout { config, limits, specs } = layout(checkpoint, options)?;
     let chat = compile_chat(checkpoint, options)?;
-    let name = options.name.as_deref().unwrap_or(&checkpoint.name);
-    let meta = Meta {
-        config,
-        limits,
-        name,
-        source: &checkpoint.source,
-        tool: TOOL,
-        recipe: "",
-        bos: checkpoint.bos,
-        add_bos: checkpoint.add_bos,
-        end_tokens: end_tokens(checkpoint, chat.as_ref()).into_iter().collect(),
-    };
+    let meta = metadata(checkpoint, options, config, limits, "", chat.as_ref());
     let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
     progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
     let chat = chat.map(|chat| chat.section).unwrap_or_default();
@@ -224,6 +213,28 @@ pub fn write(
         checkpoint.release(spec.role, spec.layer);
         Ok(())
     })
+}
+
+/// What the packed file says of the model, with the recipe of its quantization.
+pub(crate) fn metadata<'a>(
+    checkpoint: &'a Checkpoint,
+    options: &'a PackOptions,
+    config: Config,
+    limits: Limits,
+    recipe: &'a str,
+    chat: Option<&Compiled>,
+) -> Meta<'a> {
+    Meta {
+        config,
+        limits,
+        name: options.name.as_deref().unwrap_or(&checkpoint.name),
+        source: &checkpoint.source,
+        tool: TOOL,
+        recipe,
+        bos: checkpoint.bos,
+        add_bos: checkpoint.add_bos,
+        end_tokens: end_tokens(checkpoint, chat).into_iter().collect(),
+    }
 }
 
 /// Writes a packed file of the tensors of `specs`, each of which `write` gives to the file when it is its turn, and

@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::Serialize;
 use sprat_format::chat::Role;
 
 /// Steps that a rendering may take.
@@ -32,12 +31,6 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
-}
-
-#[derive(Serialize)]
-struct JinjaMessage<'m> {
-    role: &'static str,
-    content: &'m str,
 }
 
 /// A template ready to be rendered.
@@ -98,14 +91,18 @@ impl Renderer {
     /// # Errors
     /// What the template raises: it refuses the conversation, or does what is not supported.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let messages: Vec<_> = messages
-            .iter()
-            .map(|message| JinjaMessage { role: message.role.name(), content: &message.content })
-            .collect();
-        let none = || Value::from(());
-        let values = context! {
-            messages, add_generation_prompt, tools => none(), documents => none(), ..Value::from_serialize(&self.tokens)
+        let message = |message: &Message| {
+            Value::from_pairs([("role", message.role.name()), ("content", &message.content)])
         };
+        let messages: Vec<_> = messages.iter().map(message).collect();
+        let values = [
+            ("messages", Value::from(messages)),
+            ("add_generation_prompt", Value::from(add_generation_prompt)),
+            ("tools", Value::from(())),
+            ("documents", Value::from(())),
+        ];
+        let tokens = self.tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
+        let values = Value::from_pairs(values.into_iter().chain(tokens));
         let text = self.environment.get_template("chat")?.render(values);
         text.map_err(|error| anyhow::anyhow!("{}", error.to_string().replace(" (in chat:", " (in line ")))
     }

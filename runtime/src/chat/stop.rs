@@ -8,7 +8,7 @@
 pub struct StopText<'t> {
     stop: &'t str,
     /// Bytes of `stop` that were seen and are held back.
-    matched: usize,
+    pub(super) matched: usize,
 }
 
 impl<'t> StopText<'t> {
