@@ -133,11 +133,15 @@ pub fn compile(
         }
         if let Err(mismatch) = verify::verify(&renderer, &form, false)? {
             form.close = Default::default();
-            notes.push(format!("the chat template is compiled for answering only, not for its ends: {mismatch}"));
+            notes.push(format!(
+                "the chat template is compiled for answering only, not for its ends: {mismatch}"
+            ));
         }
         let end_token = form.find_end(specials);
         if form.rewrites {
-            notes.push("the chat template shows an answer to later turns otherwise than it opens it".to_owned());
+            notes.push(
+                "the chat template shows an answer to later turns otherwise than it opens it".to_owned(),
+            );
         }
         if !form.allows(Role::System) {
             notes.push("the chat template takes no system message".to_owned());
@@ -151,6 +155,7 @@ pub fn compile(
 fn special_texts(section: &[u8]) -> Result<Vec<String>> {
     let tables = TokenizerTables::parse(section).context("the tokenizer's section")?;
     let special = |id: &u32| tables.flags(*id).any(TokenFlags::SPECIAL);
-    let text = |id| Some(String::from_utf8_lossy(tables.token(id)?).into_owned()).filter(|text| !text.is_empty());
+    let text =
+        |id| Some(String::from_utf8_lossy(tables.token(id)?).into_owned()).filter(|text| !text.is_empty());
     Ok((0..tables.vocab_size()).filter(special).filter_map(text).collect())
 }

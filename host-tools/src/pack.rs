@@ -180,10 +180,13 @@ pub fn compile_chat(checkpoint: &Checkpoint, options: &PackOptions) -> Result<Op
 /// so that it is in any case among those that fit.
 fn end_tokens(checkpoint: &Checkpoint, chat: Option<&Compiled>) -> Vec<u32> {
     let text = chat.and_then(|chat| chat.end_token.as_deref());
-    let id = |text: &str| TokenizerTables::parse(checkpoint.tokenizer.as_deref()?).ok()?.id_of(text.as_bytes());
+    let id =
+        |text: &str| TokenizerTables::parse(checkpoint.tokenizer.as_deref()?).ok()?.id_of(text.as_bytes());
     let of_chat = text.and_then(id);
-    let mut ids: Vec<_> =
-        of_chat.into_iter().chain(checkpoint.end_tokens.iter().copied().filter(|&id| Some(id) != of_chat)).collect();
+    let mut ids: Vec<_> = of_chat
+        .into_iter()
+        .chain(checkpoint.end_tokens.iter().copied().filter(|&id| Some(id) != of_chat))
+        .collect();
     ids.truncate(MAX_END_TOKENS);
     ids.sort_unstable();
     ids

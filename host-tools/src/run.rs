@@ -147,7 +147,10 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
                 format!("{} cannot be asked (sprat pack --chat-template gives it a template)", model.path())
             })?;
             let what = || format!("the message ({} bytes) cannot be used", turn.message.len());
-            (ask(&mut engine, &mut chat, turn).with_context(what)?, chat.template().stop().unwrap_or_default())
+            (
+                ask(&mut engine, &mut chat, turn).with_context(what)?,
+                chat.template().stop().unwrap_or_default(),
+            )
         }
     };
     let prompt_seconds = start.elapsed().as_secs_f64();

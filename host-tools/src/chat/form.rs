@@ -67,7 +67,8 @@ impl Form {
         };
         let mut buffer = vec![0; parts.most_bytes()];
         let section = parts.write(&mut buffer).map_err(|error| anyhow!("{error}"))?.to_vec();
-        ChatTemplate::parse(&section).map_err(|error| anyhow!("the section made from it is not valid: {error}"))?;
+        ChatTemplate::parse(&section)
+            .map_err(|error| anyhow!("the section made from it is not valid: {error}"))?;
         Ok(section)
     }
 }

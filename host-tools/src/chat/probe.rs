@@ -21,7 +21,8 @@ pub(super) enum Policy {
 }
 
 impl Policy {
-    pub const ALL: [Self; 4] = [Self::Everything, Self::SystemFirst, Self::WithoutTools, Self::UserAndAssistant];
+    pub const ALL: [Self; 4] =
+        [Self::Everything, Self::SystemFirst, Self::WithoutTools, Self::UserAndAssistant];
 
     fn allows(self, after: Option<Role>, role: Role) -> bool {
         match role {
@@ -111,8 +112,10 @@ pub(super) fn probe(renderer: &Renderer, policy: Policy) -> Result<Form> {
         };
         form.open[role as usize] = tail(true);
         form.close[role as usize] = tail(false);
-        let (before, open) = (&form.between[row(Some(role))][Role::Assistant as usize], &form.open[role as usize]);
-        form.rewrites |= before.as_ref().zip(open.as_ref()).is_some_and(|(before, open)| !before.starts_with(open));
+        let (before, open) =
+            (&form.between[row(Some(role))][Role::Assistant as usize], &form.open[role as usize]);
+        form.rewrites |=
+            before.as_ref().zip(open.as_ref()).is_some_and(|(before, open)| !before.starts_with(open));
     }
     if form.open[Role::User as usize].is_none() {
         bail!("it opens no answer to a message of user");

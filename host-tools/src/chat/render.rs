@@ -17,7 +17,17 @@ const FUEL: u64 = 2_000_000;
 /// The date of templates that insist on one: a device has no clock, and a packed file can be reproduced.
 const FIXED_DATE: &str = "2024-07-26";
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -82,7 +92,9 @@ impl Renderer {
     /// What a person should know.
     pub fn notes(&self) -> impl Iterator<Item = &'static str> {
         self.uses_fixed_date
-            .then_some("the chat template shows today's date, which is fixed as 2024-07-26 (--chat-date YYYY-MM-DD)")
+            .then_some(
+                "the chat template shows today's date, which is fixed as 2024-07-26 (--chat-date YYYY-MM-DD)",
+            )
             .into_iter()
     }
 

@@ -23,7 +23,9 @@ const SPECIALS: [&str; 12] = [
 ];
 
 fn tokens() -> TemplateTokens {
-    [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, text)| (name.to_owned(), text.to_owned())).into()
+    [("bos_token", "<s>"), ("eos_token", "</s>")]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .into()
 }
 
 fn compiled(jinja: &str) -> Result<Compiled> {
@@ -107,7 +109,15 @@ fn published_templates_compile() {
             "<|system|>\nS<|end|>\n<|user|>\nU<|end|>\n<|assistant|>\n",
         ),
         ("Zephyr", ZEPHYR, Some("</s>"), true, false, true, zephyr),
-        ("StableLM", STABLELM, Some("</s>"), true, false, true, "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\n\n"),
+        (
+            "StableLM",
+            STABLELM,
+            Some("</s>"),
+            true,
+            false,
+            true,
+            "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\n\n",
+        ),
         ("Vicuna", VICUNA, Some("</s>"), true, false, true, "<s>S USER: U ASSISTANT:"),
         ("Alpaca", ALPACA, None, true, false, true, "<s>S\n\n### Instruction:\nU\n\n### Response:\n"),
     ];
@@ -121,8 +131,9 @@ fn check(expected: Expected) {
     let compiled = compiled(jinja).unwrap_or_else(|error| panic!("{name}: {error:#}"));
     println!("{name}: {} bytes, {:?}", compiled.section.len(), compiled.notes);
     let template = ChatTemplate::parse(&compiled.section).unwrap();
-    let takes =
-        |role| [None].into_iter().chain(Role::ALL.map(Some)).any(|after| template.between(after, role).is_some());
+    let takes = |role| {
+        [None].into_iter().chain(Role::ALL.map(Some)).any(|after| template.between(after, role).is_some())
+    };
     assert_eq!(
         (takes(Role::System), takes(Role::Tool), template.close(Role::Assistant).is_some()),
         (takes_system, takes_tools, closes),
@@ -157,7 +168,8 @@ fn what_is_said_is_trimmed_as_the_template_does() {
     assert_eq!(trim(published::QWEN2, Role::User), Trim::None);
     assert_eq!(trim(published::MISTRAL_V3, Role::Assistant), Trim::Both);
     assert_eq!(trim(published::MISTRAL_V3, Role::User), Trim::None);
-    let lines = "{% for m in messages %}{{ '[' + m.role + ']' + m.content.lstrip('\n') }}{% endfor %}[assistant]";
+    let lines =
+        "{% for m in messages %}{{ '[' + m.role + ']' + m.content.lstrip('\n') }}{% endfor %}[assistant]";
     assert_eq!(trim(lines, Role::User), Trim::StartLines);
 }
 
@@ -176,7 +188,9 @@ fn a_date_is_the_templates_own_or_a_given_one() {
     assert!(error.to_string().contains("expected YYYY-MM-DD"), "{error:#}");
     let compiled = compiled(published::SMOLLM3).unwrap();
     let text = text_of(&compiled.section, &messages(&[(Role::User, "U")]), true).unwrap();
-    assert!(text.contains("Today Date: 26 July 2024\n") && text.ends_with("U<|im_end|>\n<|im_start|>assistant\n"));
+    assert!(
+        text.contains("Today Date: 26 July 2024\n") && text.ends_with("U<|im_end|>\n<|im_start|>assistant\n")
+    );
     // The one that has a default keeps it, unless told otherwise.
     let text = |date| {
         let compiled = compile("test", published::LLAMA32, &tokens(), &[], date).unwrap();
@@ -195,7 +209,10 @@ fn what_is_more_than_texts_between_messages_is_refused_by_showing_it() {
         }
     };
     let numbered = "{% for m in messages %}{{ loop.index ~ ': ' ~ m.role ~ m.content }}{% endfor %}";
-    refused(numbered, &["more than texts between messages: with the messages", "user", "it gives", "such texts"]);
+    refused(
+        numbered,
+        &["more than texts between messages: with the messages", "user", "it gives", "such texts"],
+    );
     refused("{% for m in messages %}", &["it is not Jinja"]);
     refused("hello", &["no message of user is shown"]);
     refused("{{ raise_exception('not today') }}", &["no message of user is shown", "not today"]);
@@ -214,7 +231,8 @@ fn a_checkpoint_whose_template_is_refused_says_what_to_do() {
     let file = crate::fixture::write_tokenizer_bin(directory.path(), 300).unwrap();
     let tokenizer = crate::import::tokenizer::llama2c(&file, 300).unwrap().section;
     let source = |source| ChatOptions { source, date: None };
-    let compile = |options: &ChatOptions, jinja: &str| compile_for(options, jinja, &tokens(), Some(&tokenizer));
+    let compile =
+        |options: &ChatOptions, jinja: &str| compile_for(options, jinja, &tokens(), Some(&tokenizer));
     let odd = "{% for m in messages %}{{ loop.index ~ m.content }}{% endfor %}";
     let error = format!("{:#}", compile(&source(ChatSource::Checkpoint), odd).unwrap_err());
     for part in ["--chat-template FILE", "chatml", "--no-chat-template", "more than texts"] {

@@ -45,8 +45,11 @@ pub(super) struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let messages: Vec<_> =
-            self.messages.iter().map(|message| format!("{} {:?}", message.role.name(), message.content)).collect();
+        let messages: Vec<_> = self
+            .messages
+            .iter()
+            .map(|message| format!("{} {:?}", message.role.name(), message.content))
+            .collect();
         write!(
             f,
             "it is more than texts between messages: with the messages {}{} it gives {:?}, such texts {:?}",

@@ -12,14 +12,14 @@ use crate::pack::{PackOptions, WeightType};
 use crate::threads::Threads;
 
 mod bench;
-mod chat;
 mod calibrate;
+mod chat;
 mod eval;
 mod inspect;
 
 pub(super) use bench::BenchArguments;
-use chat::{TemplateArguments, TurnArguments};
 use calibrate::CalibrateArguments;
+use chat::{TemplateArguments, TurnArguments};
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 

@@ -66,7 +66,13 @@ impl TokenizerImport {
                 file.display()
             );
         }
-        Ok(Self { section, vocab_size, bos: None, add_bos: false, eos: Vec::new(), chat_template: None,
+        Ok(Self {
+            section,
+            vocab_size,
+            bos: None,
+            add_bos: false,
+            eos: Vec::new(),
+            chat_template: None,
             template_tokens: BTreeMap::new(),
         })
     }

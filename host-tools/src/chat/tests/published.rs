@@ -266,7 +266,7 @@ pub const QWEN3: &str = r#"{%- if messages[0].role == 'system' %}
 {%- endif %}"#;
 
 /// SmolLM3, its frame without tools: a system block with the date, two modes.
-pub const SMOLLM3: &str = r##"{# ───── defaults ───── #}
+pub const SMOLLM3: &str = r###"{# ───── defaults ───── #}
 {%- if enable_thinking is not defined -%}
 {%- set enable_thinking = true -%}
 {%- endif -%}
@@ -323,4 +323,4 @@ pub const SMOLLM3: &str = r##"{# ───── defaults ───── #}
     {%- else -%}
         {{ "<|im_start|>assistant\n" + "<think>\n\n</think>\n"  }}
     {%- endif -%}
-{%- endif -%}"##;
+{%- endif -%}"###;
