@@ -6,6 +6,7 @@
 use sprat_format::tokenizer::{TokenizerError, TokenizerTables};
 use sprat_format::{Config, FormatError, Limits, Meta, PackedFile, messages};
 
+use crate::family::missing_part;
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -98,7 +99,7 @@ impl<'m> Image<'m> {
             return Err(ImageError::Misaligned { by });
         }
         let file = parse(bytes).map_err(ImageError::Format)?;
-        if let Some(part) = file.meta().config.uncommon_part() {
+        if let Some(part) = missing_part(&file.meta().config) {
             return Err(ImageError::Part { part });
         }
         let section = file.tokenizer_section();

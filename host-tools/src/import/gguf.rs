@@ -46,9 +46,9 @@ const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
 pub(super) fn open(path: &Path, file: MappedFile, options: &OpenOptions) -> Result<Checkpoint> {
     let head = Head::read(&file)?;
     let architecture = Architecture::of(&head)?;
-    let settings = architecture.settings(&head, &options.ignored_settings)?;
+    let (family, settings) = architecture.settings(&head, &file, &options.ignored_settings)?;
     let place = format!("GGUF metadata ({}), as Hugging Face calls it", architecture.name);
-    let mut blueprint = blueprint(architecture.family, Settings::new(place, &settings), &[])?;
+    let mut blueprint = blueprint(&family, Settings::new(place, &settings), &[])?;
     if architecture.interleaved
         && let Position::Rotary { pairing, .. } = &mut blueprint.config.position
     {

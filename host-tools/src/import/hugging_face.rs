@@ -4,7 +4,6 @@
 //! without the family's prefix, and refuses what is missing, extra or of another shape by name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -251,21 +250,10 @@ pub(super) fn assign(
     Ok(tensors)
 }
 
-/// Whether two tensors hold the same bytes, of which no more than a piece is in memory at once.
 fn same_bytes(one: &Present, other: &Present, files: &[MappedFile]) -> bool {
-    const PIECE: usize = 1 << 20;
-    let pieces = (0..one.bytes).step_by(PIECE).map(|from| from..one.bytes.min(from + PIECE));
-    let same = |piece: Range<usize>| {
-        let [one, other] = [one, other].map(|tensor| {
-            let range = tensor.offset + piece.start..tensor.offset + piece.end;
-            (&files[tensor.file], range)
-        });
-        let same = one.0[one.1.clone()] == other.0[other.1.clone()];
-        one.0.release(one.1);
-        other.0.release(other.1);
-        same
-    };
-    one.bytes == other.bytes && pieces.into_iter().all(same)
+    let [one, other] =
+        [one, other].map(|tensor| (&files[tensor.file], tensor.offset..tensor.offset + tensor.bytes));
+    MappedFile::equal(one, other)
 }
 
 /// The first few names, and how many more there are.
