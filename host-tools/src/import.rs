@@ -253,7 +253,14 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
             Some(file) => tokenizer::llama2c(&file, vocab_size)?,
             None => return without_tokenizer(checkpoint, "tokenizer.bin"),
         },
-        None if beside("tokenizer.json").is_some() || beside("vocab.json").is_some() => {
+        None if checkpoint.source.starts_with(gguf::NAME) => match gguf::tokenizer_of(path, vocab_size)? {
+            Some(import) => import,
+            None => return without_tokenizer(checkpoint, "vocabulary in the file and no tokenizer.json"),
+        },
+        None if ["tokenizer.json", "tokenizer.model", "vocab.json"]
+            .iter()
+            .any(|name| beside(name).is_some()) =>
+        {
             tokenizer::hugging_face_directory(directory, vocab_size)?
         }
         None => return without_tokenizer(checkpoint, "tokenizer.json"),
@@ -277,8 +284,17 @@ fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
         return tokenizer::hugging_face_directory(path, vocab_size);
     }
     let file = MappedFile::open(path)?;
+    if file.starts_with(gguf::MAGIC) {
+        let import = gguf::tokenizer_of(path, vocab_size)?;
+        return import.with_context(|| format!("{}: it has no vocabulary; expected one", path.display()));
+    }
     match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
+        // The first field of a tokenizer.model: a piece. It is the length of the longest token in a tokenizer.bin, as
+        // the lowest of four bytes.
+        _ if file.starts_with(b"\x0A") && !file.starts_with(b"\x0A\0\0\0") => {
+            tokenizer::tokenizer_model(path, vocab_size)
+        }
         _ => tokenizer::llama2c(path, vocab_size),
     }
 }

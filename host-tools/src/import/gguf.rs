@@ -31,7 +31,7 @@ use super::families::{Blueprint, Wanted, blueprint};
 use super::hugging_face::{Names, Present, SpecialTokens, assign};
 use super::settings::Settings;
 use super::tensor::{Storage, View};
-use super::{Checkpoint, OpenOptions};
+use super::{Checkpoint, OpenOptions, TokenizerImport, tokenizer};
 use crate::map::MappedFile;
 
 pub(super) use self::file::MAGIC;
@@ -82,6 +82,16 @@ pub(super) fn open(path: &Path, file: MappedFile, options: &OpenOptions) -> Resu
     checkpoint.chat_template = chat_template;
     checkpoint.take_tokens(tokens);
     Ok(checkpoint)
+}
+
+/// The tokenizer of a GGUF file; `None` if it has none.
+///
+/// # Errors
+/// The file cannot be read, is no GGUF file, or its tokenizer is not supported.
+pub fn tokenizer_of(path: &Path, model_vocab: u32) -> Result<Option<TokenizerImport>> {
+    let file = MappedFile::open(path)?;
+    let head = Head::read(&file).with_context(|| format!("{}", path.display()))?;
+    tokenizer::gguf(path, &head.metadata, model_vocab)
 }
 
 /// A tensor as GGUF has it: the rows of its parts one after the other, outputs x inputs.
