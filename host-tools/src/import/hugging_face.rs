@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value};
-use sprat_format::Role;
 
-use super::families::{Blueprint, SUPPORTED, Tie, Wanted, blueprint};
+use super::families::{Blueprint, Tie, Wanted, blueprint, supported};
 use super::settings::{Settings, parse_object, token_ids};
 use super::tensor::{Dtype, Source, Storage, Stored};
 use super::{Checkpoint, OpenOptions, Tensors, recognize};
 use crate::map::MappedFile;
 
 /// Endings of buffers that older checkpoints hold beside their weights: masks and recomputable tables.
-const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
+const BUFFERS: [&str; 5] =
+    [".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"];
 
 /// A tensor as the files have it.
 pub(super) struct Present {
@@ -51,17 +51,21 @@ pub(super) fn open(directory: &Path, options: &OpenOptions) -> Result<Checkpoint
     let config_map = read_object(&config_path)?;
     let family = match config_map.get("model_type") {
         Some(Value::String(family)) => family.as_str(),
-        Some(other) => bail!("config.json: model_type = {other}, expected a string; supported: {SUPPORTED}"),
-        None => bail!("config.json: model_type is missing; supported: {SUPPORTED}"),
+        Some(other) => {
+            bail!("config.json: model_type = {other}, expected a string; supported: {}", supported())
+        }
+        None => bail!("config.json: model_type is missing; supported: {}", supported()),
     };
     let settings = Settings::new(format!("config.json ({family})"), &config_map);
     let blueprint = blueprint(family, settings, &options.ignored_settings)?;
 
     let (files, present) = find_tensors(directory)?;
-    let prefixed = present.keys().any(|name| name.starts_with(blueprint.prefix));
+    let occurs = |prefix: &&&str| present.keys().any(|name| name.starts_with(**prefix));
+    let prefix = blueprint.prefixes.iter().find(occurs).copied().unwrap_or_default();
     let config = blueprint.config;
-    let prefix = if prefixed { blueprint.prefix } else { "" };
-    let names = Names { of: &|name| format!("{prefix}{name}"), head: "lm_head.weight" };
+    let of_head = |name: &str| name.starts_with("lm_head.");
+    let of = |name: &str| if of_head(name) { name.to_owned() } else { format!("{prefix}{name}") };
+    let names = Names { of: &of, head: blueprint.head };
     let tensors = assign(blueprint, &present, &names, &files)?;
     let mut checkpoint =
         Checkpoint::new(config, name_of(directory), format!("Hugging Face {family}"), files, tensors);
@@ -189,12 +193,12 @@ pub(super) fn assign(
     names: &Names<'_>,
     files: &[MappedFile],
 ) -> Result<Tensors> {
-    let Blueprint { config, mut wanted, rotary, tie, .. } = blueprint;
+    let Blueprint { config, mut wanted, computed, tie, .. } = blueprint;
     for want in &mut wanted {
         want.name = (names.of)(&want.name);
     }
     let embedding = wanted[0].name.clone();
-    let head = Wanted::matrix(names.head.into(), Role::Head, None, &config);
+    let head = Wanted::head(names.head, &config);
     let is_embedding =
         |stored: &Present| present.get(&embedding).is_some_and(|other| same_bytes(other, stored, files));
     // A tied head may be stored once more; what it holds must then be the embedding.
@@ -243,9 +247,9 @@ pub(super) fn assign(
             tensors.insert((want.layer, role), Stored { name: want.name.clone(), source });
         }
     }
-    if !rotary.is_empty() {
-        let stored = Stored { name: "rotary frequencies".into(), source: Source::Computed(rotary) };
-        tensors.insert((None, Role::RotaryFrequencies), stored);
+    for (role, values) in computed {
+        let name = role.name().replace('_', " ");
+        tensors.insert((None, role), Stored { name, source: Source::Computed(values) });
     }
     Ok(tensors)
 }
