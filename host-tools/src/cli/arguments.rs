@@ -107,7 +107,7 @@ impl TeamArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct PackArguments {
-    /// The checkpoint: a Hugging Face directory or a llama2.c file
+    /// The checkpoint: a Hugging Face directory, a GGUF file or a llama2.c file; its content says which
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The packed file to write

@@ -86,6 +86,7 @@ pub fn seeds() -> anyhow::Result<Vec<(&'static str, &'static str, Vec<u8>)>> {
         ("llama2c", "version_1", llama2c(1)),
         ("llama2c", "version_2", llama2c(2)),
         ("tokenizer_json", "byte_level", byte_level().to_string().into_bytes()),
+        ("tokenizer_json", "sentence_piece", sentence_piece().to_string().into_bytes()),
         ("tokenizer_bin", "few", tokenizer_bin()),
     ];
     let folder = small().write(directory.path(), "m", Dtype::F32)?;
@@ -186,6 +187,40 @@ fn byte_level() -> Value {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary,
             "merges": ["a b", "\u{120} a", "ab c"],
+        },
+    })
+}
+
+/// Llama 2's kind: pieces with a mark for spaces, and bytes for what has no piece.
+fn sentence_piece() -> Value {
+    let mut vocabulary = serde_json::Map::new();
+    let words = ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab", "\u{2581}a"];
+    for word in words {
+        vocabulary.insert(word.to_owned(), json!(vocabulary.len()));
+    }
+    let special = |id: usize| {
+        json!({
+            "id": id, "content": words[id], "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    };
+    json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": [special(0), special(1), special(2)],
+        "normalizer": { "type": "Sequence", "normalizers": [
+            { "type": "Prepend", "prepend": "\u{2581}" },
+            { "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" },
+        ] },
+        "pre_tokenizer": null, "post_processor": null,
+        "decoder": { "type": "Sequence", "decoders": [
+            { "type": "Replace", "pattern": { "String": "\u{2581}" }, "content": " " },
+            { "type": "ByteFallback" }, { "type": "Fuse" },
+            { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+        ] },
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary,
+            "merges": ["a b", "\u{2581} a"],
         },
     })
 }

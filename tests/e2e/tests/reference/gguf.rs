@@ -56,3 +56,18 @@ fn every_family_that_gguf_knows_equals_its_reference_through_gguf() {
     // Without OPT, Galactica, GPT-Neo, and SmolLM3, whose layers without rotary embedding GGUF cannot name.
     assert_eq!(equal, DECODERS.len() - 5);
 }
+
+#[test]
+fn other_types_of_tensors_stay_near_the_reference() {
+    let Some(python) = python("types of GGUF", &["gguf", "numpy", "safetensors"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some((directory, ids, expected)) = subject("llama") else { return };
+    // Of the block formats those whose blocks fit the model's rows; the others are held against fixtures.
+    for (kind, tolerance) in [("F16", 0.01), ("BF16", 0.1), ("Q8_0", 0.1), ("Q5_1", 0.3)] {
+        let path = folder.path().join(kind);
+        assert!(convert(&python, &directory, &path, kind));
+        let error = relative_error(&both_feedings(&exact(&path, None), &ids).values, &expected);
+        println!("llama as {kind}: largest error {error:.2e} of the logits' standard deviation");
+        assert!(error > 1e-6 && error < tolerance, "{kind}: {error:e}");
+    }
+}

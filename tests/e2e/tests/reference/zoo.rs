@@ -18,7 +18,7 @@ use sprat_tools::pack::{self, PackOptions, WeightType};
 use super::{both_feedings, exact, floats, relative_error};
 
 /// The decoders of the zoo.
-const DECODERS: [&str; 22] = [
+pub const DECODERS: [&str; 22] = [
     "bloom",
     "falcon",
     "galactica",
@@ -44,7 +44,7 @@ const DECODERS: [&str; 22] = [
 ];
 
 /// A model's directory, tokens to feed it, and its reference logits.
-fn subject(family: &str) -> Option<(PathBuf, Vec<u32>, Vec<f32>)> {
+pub fn subject(family: &str) -> Option<(PathBuf, Vec<u32>, Vec<f32>)> {
     let directory = reference(family, &format!("data/zoo/{family}"))?;
     let input: serde_json::Value =
         serde_json::from_slice(&fs::read(directory.join("reference.json")).unwrap()).unwrap();
