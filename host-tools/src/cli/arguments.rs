@@ -76,8 +76,8 @@ pub(super) enum Command {
 /// How a checkpoint is opened.
 #[derive(Debug, Args)]
 pub(super) struct OpenArguments {
-    /// The tokenizer (tokenizer.json, llama2.c's tokenizer.bin, or a directory), if it is not beside the
-    /// checkpoint
+    /// The tokenizer, if it is not beside the checkpoint or in it: tokenizer.json, SentencePiece's
+    /// tokenizer.model, a GGUF file, llama2.c's tokenizer.bin, or a directory
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// A setting of config.json that is known to change no number (may be repeated)
