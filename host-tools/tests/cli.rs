@@ -177,6 +177,33 @@ fn a_plan_says_what_is_missing() {
     shop.fail(&["plan", "tiny.sprat", "--board", "toaster"], &["\"toaster\"", "qemu-mps2-an386"]);
     shop.fail(&["plan", "tiny.bin", "--board", "nrf52840"], &["tiny.bin is no packed file", "sprat pack"]);
 
+    // Every board at once, a board of one's own, and shapes for it.
+    let table = shop.succeed(&["plan", "tiny.sprat", "--all-boards"]);
+    let boards = shop.json(&["plan", "tiny.sprat", "--all-boards", "--json"]);
+    for name in
+        ["nrf52840", "stm32h747", "rp2350", "imxrt1062", "esp32-p4", "raspberry-pi-5", "qemu-mps2-an386"]
+    {
+        assert!(table.contains(name), "{name}: {table}");
+        let board = boards.as_array().unwrap().iter().find(|board| board["board"] == name);
+        assert_eq!(board.unwrap()["time"]["kind"], "predicted");
+    }
+    let own = "[[board]]\nname = \"mine\"\ntitle = \"My board\"\ncore = \"Cortex-M33\"\nclock_mhz = 100\n\
+        source = \"measured\"\nmemory = [\n\
+        { name = \"flash\", kind = \"flash\", kib = 512, source = \"measured\" },\n\
+        { name = \"RAM\", kind = \"ram\", kib = 128, source = \"measured\" },\n]\n";
+    fs::write(shop.path("mine.toml"), own).unwrap();
+    let mine = shop.json(&["plan", "tiny.sprat", "--boards", "mine.toml", "--board", "mine", "--json"]);
+    assert_eq!((&mine["title"], &mine["ram"]["available"]), (&json!("My board"), &json!(128 * 1024)));
+    let text = shop.succeed(&["plan", "tiny.sprat", "--board", "rp2350"]);
+    assert!(text.contains("predicted") && text.contains("QSPI flash") && text.contains("assumed"), "{text}");
+    let shapes =
+        ["plan", "--boards", "mine.toml", "--what-fits", "mine", "--json", "--tokens-per-second", "100"];
+    let shapes = shop.json(&shapes);
+    let shapes = shapes["shapes"].as_array().unwrap();
+    assert!(!shapes.is_empty() && shapes.iter().all(|shape| shape["plan"]["fits"] == true), "{shapes:?}");
+    assert!(shop.succeed(&["plan", "--what-fits", "rp2350"]).contains("assistant of a domain"));
+    assert!(shop.succeed(&["plan", "--list-boards"]).contains("RM0433"));
+
     let mut long = HuggingFace::llama(3);
     long.set("max_position_embeddings", json!(1 << 20));
     write_model(&long, shop.directory.path(), "long");
