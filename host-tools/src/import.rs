@@ -245,7 +245,10 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
             Some(file) => tokenizer::llama2c(&file, vocab_size)?,
             None => return without_tokenizer(checkpoint, "tokenizer.bin"),
         },
-        None if beside("tokenizer.json").is_some() || beside("vocab.json").is_some() => {
+        None if ["tokenizer.json", "tokenizer.model", "vocab.json"]
+            .iter()
+            .any(|name| beside(name).is_some()) =>
+        {
             tokenizer::hugging_face_directory(directory, vocab_size)?
         }
         None => return without_tokenizer(checkpoint, "tokenizer.json"),
@@ -271,6 +274,11 @@ fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
     let file = MappedFile::open(path)?;
     match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
+        // The first field of a tokenizer.model: a piece. It is the length of the longest token in a tokenizer.bin, as
+        // the lowest of four bytes.
+        _ if file.starts_with(b"\x0A") && !file.starts_with(b"\x0A\0\0\0") => {
+            tokenizer::tokenizer_model(path, vocab_size)
+        }
         _ => tokenizer::llama2c(path, vocab_size),
     }
 }

@@ -235,8 +235,10 @@ fn tokenizer_info(section: &[u8]) -> Option<Value> {
             let settings = tables.settings();
             json!({
                 "kind": format!("{:?}", settings.kind),
-                "pre_tokenizer": format!("{:?}", settings.pre_tokenizer),
-                "individual_digits": settings.individual_digits,
+                "stages": tables.stages().len(),
+                "stage_bytes": tables.stage_bytes(),
+                "prefix": format!("{:?}", settings.prefix),
+                "normalizes": tables.normalization().is_some(),
                 "tokens": tables.vocab_size(),
                 "bytes": section.len(),
                 "crc32": format!("{:08x}", crc32fast::hash(section)),
@@ -324,9 +326,9 @@ impl Inspection {
         match tokenizer.get("error") {
             Some(error) => format!("damaged: {error}"),
             None => format!(
-                "{}, split {}, {} tokens, {} bytes",
+                "{}, cut in {} stages, {} tokens, {} bytes",
                 tokenizer["kind"].as_str().unwrap_or_default(),
-                tokenizer["pre_tokenizer"].as_str().unwrap_or_default(),
+                tokenizer["stages"],
                 tokenizer["tokens"],
                 grouped(tokenizer["bytes"].as_u64().unwrap_or(0))
             ),
