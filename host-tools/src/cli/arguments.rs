@@ -14,10 +14,12 @@ use crate::threads::Threads;
 mod bench;
 mod eval;
 mod inspect;
+mod trim;
 
 pub(super) use bench::BenchArguments;
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
+pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -141,6 +143,8 @@ pub(super) struct PackArguments {
     /// Name of the model [default: that of the checkpoint]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    pub trim: TrimArguments,
     /// Refuse to pack what does not fit this board
     #[arg(long)]
     pub board: Option<String>,

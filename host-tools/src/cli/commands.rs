@@ -13,7 +13,7 @@ use sprat_emulator::firmware::Progress;
 
 use super::arguments::{
     BenchArguments, Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments,
-    PackArguments, PlanArguments, RunArguments,
+    PackArguments, PlanArguments, RunArguments, TrimArguments,
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::boards::Board;
@@ -24,12 +24,13 @@ use crate::inspect::{Opened, Order, add_statistics, diff, inspect_image};
 use crate::logits::{Feeding, logits};
 use crate::model::{Model, kernels};
 use crate::output::write_whole;
-use crate::pack;
+use crate::pack::{self, PackOptions};
 use crate::plan::{Subject, plan};
 use crate::progress::bar;
 use crate::run::{RunOptions, run};
 use crate::table::grouped;
 use crate::threads::Threads;
+use crate::trim::{TrimOptions, trim};
 
 pub(super) fn dispatch(command: Command) -> Result<()> {
     match command {
@@ -57,11 +58,12 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn pack(arguments: &PackArguments) -> Result<()> {
-    let checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
+    let mut checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
     for note in &checkpoint.notes {
         eprintln!("note: {note}");
     }
     let options = arguments.options();
+    trim_vocabulary(&mut checkpoint, &options, &arguments.trim)?;
     let layout = pack::layout(&checkpoint, &options)?;
     let board = arguments.board.as_deref().map(Board::by_name).transpose()?;
     let check = |file_bytes: u64| match board {
@@ -84,6 +86,28 @@ fn pack(arguments: &PackArguments) -> Result<()> {
         return print_json(&inspect_image(&image));
     }
     eprintln!("{}: {} bytes", arguments.output.display(), grouped(length));
+    Ok(())
+}
+
+/// Trims the vocabulary if that is wanted, and says what is saved and lost.
+fn trim_vocabulary(checkpoint: &mut Checkpoint, options: &PackOptions, wanted: &TrimArguments) -> Result<()> {
+    let Some(path) = &wanted.text else { return Ok(()) };
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}: a text in UTF-8 is expected", path.display()))
+    };
+    let bytes = |checkpoint: &Checkpoint| -> Result<u64> {
+        let specs = pack::layout(checkpoint, options)?.specs;
+        Ok(specs.iter().map(|spec| spec.value_bytes() + spec.scale_bytes()).sum())
+    };
+    let text = read(path)?;
+    let held_out = wanted.held_out.as_ref().map(read).transpose()?;
+    let before = bytes(checkpoint)?;
+    let trimming = TrimOptions { held_out: held_out.as_deref(), most_tokens: wanted.keep_tokens };
+    let report = trim(checkpoint, &text, &trimming)?;
+    eprint!("{}", report.to_text());
+    let after = bytes(checkpoint)?;
+    eprintln!("tensors: {} bytes instead of {}", grouped(after), grouped(before));
     Ok(())
 }
 
