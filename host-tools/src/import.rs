@@ -9,6 +9,7 @@ pub mod ggml;
 pub mod gguf;
 mod hugging_face;
 mod llama2c;
+mod recognize;
 mod rotary;
 mod settings;
 mod tensor;
@@ -93,8 +94,8 @@ pub struct TensorInfo<'a> {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint: a Hugging Face directory (or a file in it), or a llama2.c file. What it is, its
-    /// content says, not its name.
+    /// Opens a checkpoint: a Hugging Face directory (or a safetensors file in it), a GGUF file or a llama2.c file.
+    /// What it is, its content says, not its name.
     ///
     /// # Errors
     /// An unknown format, a damaged file, a setting that is not supported, or a tensor that is missing, extra
@@ -113,19 +114,26 @@ impl Checkpoint {
             return hugging_face::open(path, options);
         }
         let file = MappedFile::open(path)?;
-        let begins = |magic: &[u8]| file.starts_with(magic);
-        if begins(&sprat_format::MAGIC) {
-            bail!("it is a packed file already, and a checkpoint is expected here");
-        } else if begins(gguf::MAGIC) {
+        if let Some(what) = recognize::foreign(&file) {
+            bail!("it is {what}");
+        }
+        if file.starts_with(gguf::MAGIC) {
             return gguf::open(path, file, options);
-        } else if begins(b"PK\x03\x04") {
-            bail!("it is a PyTorch or NumPy archive, which is not supported: save the model as safetensors");
-        } else if file.get(8) == Some(&b'{') {
-            // A safetensors file: the directory around it is the checkpoint.
+        }
+        if hugging_face::is_safetensors(&file) {
+            // The directory around it is the checkpoint.
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             return hugging_face::open(directory.unwrap_or(Path::new(".")), options);
         }
-        llama2c::open(path, file)
+        let begin = file[..file.len().min(16)].to_vec();
+        match llama2c::open(path, file)? {
+            Some(checkpoint) => Ok(checkpoint),
+            None => bail!(
+                "it is no checkpoint that is known here: it begins with {:?}, and a GGUF file, a llama2.c checkpoint, \
+                 a safetensors file or a Hugging Face directory is expected",
+                begin.escape_ascii().to_string()
+            ),
+        }
     }
 
     fn new(config: Config, name: String, source: String, files: Vec<MappedFile>, tensors: Tensors) -> Self {
@@ -244,6 +252,12 @@ impl Checkpoint {
             (Some(kept), Role::HeadBias) => (rows, kept.len()),
             _ => (rows, cols),
         }
+    }
+
+    /// The recipe of a packed file: what was done to the checkpoint, and how it was quantized.
+    pub(crate) fn recipe_with(&self, quantization: &str) -> String {
+        let parts = [self.recipe.as_str(), quantization].into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join("; ")
     }
 
     /// The tokens that are left of a trimmed vocabulary, by their old ids, ascending.

@@ -12,11 +12,13 @@ use crate::pack::{PackOptions, WeightType};
 use crate::threads::Threads;
 
 mod bench;
+mod calibrate;
 mod eval;
 mod inspect;
 mod trim;
 
 pub(super) use bench::BenchArguments;
+use calibrate::CalibrateArguments;
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use trim::TrimArguments;
@@ -34,7 +36,8 @@ pub(super) enum Command {
     /// Import a checkpoint, quantize it and pack it into one file
     #[command(after_help = "Examples:\n  sprat pack models/assistant-0.9m -o assistant.sprat\n  \
         sprat pack stories260K.bin --tokenizer tok512.bin -o stories.sprat --weights f16\n  \
-        sprat pack model/ -o model.sprat --context 512 --board qemu-mps2-an386")]
+        sprat pack model/ -o model.sprat --context 512 --board qemu-mps2-an386\n  \
+        sprat pack model/ -o model.sprat --calibrate text.txt --max-kl 0.01")]
     Pack(PackArguments),
     /// Show what is in a checkpoint or a packed file, or what two of them differ in
     #[command(after_help = "Examples:\n  sprat inspect assistant.sprat --tensors\n  \
@@ -151,6 +154,8 @@ pub(super) struct PackArguments {
     /// Print what was packed as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub calibration: CalibrateArguments,
     #[command(flatten)]
     pub open: OpenArguments,
 }

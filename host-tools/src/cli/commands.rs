@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::Kernels;
 use sprat_board_support::memory::limits_for_context;
@@ -17,6 +18,7 @@ use super::arguments::{
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::boards::Board;
+use crate::calibrate::{self, calibrate};
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::evaluate;
 use crate::import::Checkpoint;
@@ -77,7 +79,10 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     // The RAM is known before anything is written; the flash only when the file is.
     check(0)?;
     let progress = bar("packing");
-    let length = pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?;
+    let length = match &arguments.calibration.calibrate {
+        Some(text) => calibrated(&checkpoint, &options, arguments, text, &progress, check)?,
+        None => pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?,
+    };
     progress.finish_and_clear();
     let model = Model::open(&arguments.output, &arguments.open.options(), &progress)?;
     let image =
@@ -109,6 +114,22 @@ fn trim_vocabulary(checkpoint: &mut Checkpoint, options: &PackOptions, wanted: &
     let after = bytes(checkpoint)?;
     eprintln!("tensors: {} bytes instead of {}", grouped(after), grouped(before));
     Ok(())
+}
+
+/// Packs with a calibration text, and says what that brought.
+fn calibrated(
+    checkpoint: &Checkpoint,
+    options: &PackOptions,
+    arguments: &PackArguments,
+    text: &Path,
+    progress: &ProgressBar,
+    check: impl FnOnce(u64) -> Result<()>,
+) -> Result<u64> {
+    let text = std::fs::read_to_string(text)
+        .with_context(|| format!("cannot read the calibration text {}", text.display()))?;
+    let calibrated = calibrate(checkpoint, options, &text, arguments.calibration.goals(), progress)?;
+    progress.suspend(|| eprint!("{}", calibrated.to_text()));
+    calibrate::to_file(&calibrated, &arguments.output, check)
 }
 
 fn inspect_file(arguments: &InspectArguments) -> Result<()> {
