@@ -153,7 +153,7 @@ fn pack_trims_the_vocabulary_and_says_what_is_lost() {
     let size = |json: &Value| json["config"]["vocab_size"].as_u64().unwrap();
     assert!(size(&trimmed) < size(&whole) && size(&trimmed) >= 259);
     assert!(trimmed["recipe"].as_str().unwrap().starts_with("vocabulary trimmed from 272 to"));
-    assert!(trimmed["file_bytes"].as_u64() < whole["file_bytes"].as_u64());
+    assert!(trimmed["tokenizer"]["bytes"].as_u64() < whole["tokenizer"]["bytes"].as_u64());
     // The domain's text needs as many tokens as before.
     let text = |file| {
         shop.json(&["run", file, "--prompt", "abc", "--max-tokens", "1", "--json"])["prompt_tokens"].clone()
