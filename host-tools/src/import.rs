@@ -311,6 +311,10 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
             Some(file) => tokenizer::llama2c(&file, vocab_size)?,
             None => return without_tokenizer(checkpoint, "tokenizer.bin"),
         },
+        None if checkpoint.source.starts_with(gguf::NAME) => match gguf::tokenizer_of(path, vocab_size)? {
+            Some(import) => import,
+            None => return without_tokenizer(checkpoint, "vocabulary in the file and no tokenizer.json"),
+        },
         None if ["tokenizer.json", "tokenizer.model", "vocab.json"]
             .iter()
             .any(|name| beside(name).is_some()) =>
@@ -338,6 +342,10 @@ fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
         return tokenizer::hugging_face_directory(path, vocab_size);
     }
     let file = MappedFile::open(path)?;
+    if file.starts_with(gguf::MAGIC) {
+        let import = gguf::tokenizer_of(path, vocab_size)?;
+        return import.with_context(|| format!("{}: it has no vocabulary; expected one", path.display()));
+    }
     match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
         // The first field of a tokenizer.model: a piece. It is the length of the longest token in a tokenizer.bin, as

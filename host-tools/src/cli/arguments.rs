@@ -78,8 +78,8 @@ pub(super) enum Command {
 /// How a checkpoint is opened.
 #[derive(Debug, Args)]
 pub(super) struct OpenArguments {
-    /// The tokenizer (tokenizer.json, llama2.c's tokenizer.bin, or a directory), if it is not beside the
-    /// checkpoint
+    /// The tokenizer, if it is not beside the checkpoint or in it: tokenizer.json, SentencePiece's
+    /// tokenizer.model, a GGUF file, llama2.c's tokenizer.bin, or a directory
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// A setting of config.json that is known to change no number (may be repeated)
@@ -109,7 +109,7 @@ impl TeamArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct PackArguments {
-    /// The checkpoint: a Hugging Face directory or a llama2.c file
+    /// The checkpoint: a Hugging Face directory, a GGUF file or a llama2.c file; its content says which
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The packed file to write
