@@ -16,12 +16,14 @@ mod calibrate;
 mod eval;
 mod inspect;
 mod plan;
+mod trim;
 
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
+pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -148,6 +150,8 @@ pub(super) struct PackArguments {
     /// Name of the model [default: that of the checkpoint]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    pub trim: TrimArguments,
     /// Refuse to pack what does not fit this board
     #[arg(long)]
     pub board: Option<String>,
