@@ -204,7 +204,7 @@ pub fn write(
 ) -> Result<u64> {
     let Layout { config, limits, specs } = layout(checkpoint, options)?;
     let chat = compile_chat(checkpoint, options)?;
-    let meta = metadata(checkpoint, options, config, limits, "", chat.as_ref());
+    let meta = metadata(checkpoint, options, config, limits, &checkpoint.recipe, chat.as_ref());
     let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
     progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
     let chat = chat.map(|chat| chat.section).unwrap_or_default();

@@ -79,7 +79,8 @@ impl<'c> Draft<'c> {
         let group = if specs.iter().any(is_q8) { self.config.group } else { 0 };
         let config = Config { group, ..self.config };
         let limits = Limits { kv, ..self.limits };
-        let meta = metadata(self.checkpoint, self.options, config, limits, recipe, self.chat.as_ref());
+        let recipe = self.checkpoint.recipe_with(recipe);
+        let meta = metadata(self.checkpoint, self.options, config, limits, &recipe, self.chat.as_ref());
         let chat = self.chat.as_ref().map_or(&[][..], |chat| &chat.section);
         let mut bytes = Vec::new();
         write_tensors(&meta, self.tokenizer(), chat, specs, Cursor::new(&mut bytes), |tensors, spec| {
