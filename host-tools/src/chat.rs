@@ -124,29 +124,34 @@ pub fn compile(
             }
         };
         form.name = name.to_owned();
-        if let Err(mismatch) = verify::verify(&renderer, &form, true)? {
+        let mut blank = true;
+        if let Err(mismatch) = verify::verify(&renderer, &form, true, true)? {
             first_refusal.get_or_insert(anyhow::anyhow!("{mismatch}"));
-            continue;
+            if verify::verify(&renderer, &form, true, false)?.is_err() {
+                continue;
+            }
+            blank = false;
         }
         if let Some(error) = first_refusal {
-            notes.push(format!("{}: {error:#}", policy.note()));
+            let limit = if blank { "" } else { ", for messages that are not blank" };
+            notes.push(format!("{}{limit}: {error:#}", policy.note()));
         }
-        if let Err(mismatch) = verify::verify(&renderer, &form, false)? {
+        if let Err(mismatch) = verify::verify(&renderer, &form, false, blank)? {
             form.close = Default::default();
-            notes.push(format!(
-                "the chat template is compiled for answering only, not for its ends: {mismatch}"
-            ));
+            notes.push(format!("the chat template is compiled for answering only, not for its ends: {mismatch}"));
         }
         let end_token = form.find_end(specials);
         if form.rewrites {
-            notes.push(
-                "the chat template shows an answer to later turns otherwise than it opens it".to_owned(),
-            );
+            notes.push("the chat template shows an answer to later turns otherwise than it opens it".to_owned());
         }
         if !form.allows(Role::System) {
             notes.push("the chat template takes no system message".to_owned());
         }
-        return Ok(Compiled { section: form.section()?, end_token, notes });
+        let section = form.section()?;
+        if verify::drops_thoughts(&renderer, &section) {
+            notes.push("the chat template drops thoughts from earlier answers; the compiled one keeps them".to_owned());
+        }
+        return Ok(Compiled { section, end_token, notes });
     }
     Err(first_refusal.unwrap_or_else(|| anyhow::anyhow!("it shows no message")))
 }

@@ -130,7 +130,7 @@ impl<'m> Chat<'m> {
     where
         'm: 't,
     {
-        let content = self.template.trim(role).of(content);
+        let content = self.template.trim(self.last, role).of(content);
         if role == Role::System && content.is_empty() && self.template.empty_system_is_none() {
             return Ok([Piece::Template(""), Piece::Content("")].into_iter().filter(is_not_empty));
         }

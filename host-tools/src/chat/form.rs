@@ -15,7 +15,8 @@ pub(super) struct Form {
     pub open: [Option<String>; 4],
     pub close: [Option<String>; 4],
     pub stop: Option<String>,
-    pub trims: [Trim; 4],
+    /// In the same order.
+    pub trims: [[Trim; 4]; 5],
     pub empty_system_is_none: bool,
     pub rewrites: bool,
 }
@@ -36,21 +37,20 @@ impl Form {
         self.between.iter().any(|row| row[role as usize].is_some())
     }
 
-    /// Finds what ends an answer: the first special token behind it, which is returned, or else the text there.
+    /// Finds what ends an answer: the first special token behind it, which is returned, or else the text there before
+    /// the next message of the user.
     pub fn find_end(&mut self, specials: &[String]) -> Option<String> {
-        let assistant = Role::Assistant as usize;
-        let follows = self.between[row(Some(Role::Assistant))].iter().flatten();
-        let end = follows.chain(&self.close[assistant]).map(String::as_str).reduce(common_start)?;
+        let assistant = Role::Assistant;
+        let next = self.between[row(Some(assistant))][Role::User as usize].as_deref();
+        let close = self.close[assistant as usize].as_deref();
+        let end = next.into_iter().chain(close).reduce(common_start)?;
         let found = specials.iter().filter_map(|special| Some((end.find(special.as_str())?, special)));
         // The first, and the longest of those.
-        match found.min_by_key(|(at, special)| (*at, std::cmp::Reverse(special.len()))) {
-            Some((_, special)) => Some(special.clone()),
-            None => {
-                let text = end.trim();
-                self.stop = (!text.is_empty()).then(|| text.to_owned());
-                None
-            }
+        if let Some((_, special)) = found.min_by_key(|(at, special)| (*at, std::cmp::Reverse(special.len()))) {
+            return Some(special.clone());
         }
+        self.stop = next.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        None
     }
 
     /// The section.

@@ -120,9 +120,14 @@ pub(super) fn probe(renderer: &Renderer, policy: Policy) -> Result<Form> {
     if form.open[Role::User as usize].is_none() {
         bail!("it opens no answer to a message of user");
     }
-    for (role, roles) in Role::ALL.into_iter().zip(&reached) {
-        if let Some(roles) = roles {
-            form.trims[role as usize] = trim(renderer, &form, roles)?;
+    for after in [None].into_iter().chain(Role::ALL.map(Some)) {
+        let before = after.map_or(Some(&[][..]), |after| reached[after as usize].as_deref());
+        let Some(before) = before else { continue };
+        for role in Role::ALL {
+            if form.between[row(after)][role as usize].is_some() {
+                let roles = [before, &[role]].concat();
+                form.trims[row(after)][role as usize] = trim(renderer, &form, &roles)?;
+            }
         }
     }
     form.empty_system_is_none = leaves_empty_system_out(renderer);
@@ -132,7 +137,12 @@ pub(super) fn probe(renderer: &Renderer, policy: Policy) -> Result<Form> {
 /// The text before the last message; `None` if that does not show as it should.
 fn text_before_last(renderer: &Renderer, roles: &[Role]) -> Result<Option<String>> {
     let mut refusal = None;
-    for next in [None, Some(Role::User), Some(Role::Assistant)] {
+    // An answer may be shown otherwise where it is the last message.
+    let follows = match roles.last() {
+        Some(Role::Assistant) => [Some(Role::User), None, Some(Role::Assistant)],
+        _ => [None, Some(Role::User), Some(Role::Assistant)],
+    };
+    for next in follows {
         let longer: Vec<_> = roles.iter().copied().chain(next).collect();
         match renderer.render(&marked(&longer), false) {
             Ok(text) => {
@@ -146,26 +156,24 @@ fn text_before_last(renderer: &Renderer, roles: &[Role]) -> Result<Option<String
     refusal.map_or(Ok(None), Err)
 }
 
-/// What is taken off the ends of the last message's role.
+/// What is taken off the ends of the last message.
 fn trim(renderer: &Renderer, form: &Form, roles: &[Role]) -> Result<Trim> {
-    let role = *roles.last().unwrap_or(&Role::User);
+    let (last, before) = roles.split_last().map_or((Role::User, &[][..]), |(last, before)| (*last, before));
     let mut messages = marked(roles);
+    messages[before.len()].content = "\n \t\n y \n\t y\n \n".to_owned();
     // An answer may be shown otherwise where it is the last message, so another one follows if it may.
-    let follows = form.next(Some(role)).find(|&next| next == Role::User && role != Role::User);
+    let follows = form.next(Some(last)).find(|&next| next == Role::User && last != Role::User);
     messages.extend(follows.map(|role| Message { role, content: "x".into() }));
-    let ends_open = form.open[messages.last().map_or(Role::User, |last| last.role) as usize].is_some();
-    for (candidate, content) in
-        Trim::ALL.into_iter().flat_map(|trim| [(trim, "\n \t\n y \n\t y\n \n"), (trim, "\n\ny\n")])
-    {
-        messages[roles.len() - 1].content = content.to_owned();
+    let opens = form.open[messages.last().map_or(last, |message| message.role) as usize].is_some();
+    let expected = renderer.render(&messages, opens)?;
+    for candidate in Trim::ALL {
         let mut tried = form.clone();
-        tried.trims[role as usize] = candidate;
-        let expected = renderer.render(&messages, ends_open)?;
-        if content.len() > 6 && text_of(&tried.section()?, &messages, ends_open) == Some(expected) {
+        tried.trims[row(before.last().copied())][last as usize] = candidate;
+        if text_of(&tried.section()?, &messages, opens).as_ref() == Some(&expected) {
             return Ok(candidate);
         }
     }
-    bail!("what it takes off the ends of a message of {} is not known to the small form", role.name())
+    bail!("what it takes off the ends of a message of {} is not known to the small form", last.name())
 }
 
 /// Whether an empty system message is as none.

@@ -109,10 +109,6 @@ fn published_templates_compile() {
             "<|system|>\nS<|end|>\n<|user|>\nU<|end|>\n<|assistant|>\n",
         ),
         ("Zephyr", ZEPHYR, Some("</s>"), true, false, true, zephyr),
-        (
-            "StableLM",
-            STABLELM,
-            Some("</s>"),
             true,
             false,
             true,
@@ -163,14 +159,33 @@ fn built_in_templates_compile_by_name() {
 
 #[test]
 fn what_is_said_is_trimmed_as_the_template_does() {
-    let trim = |jinja: &str, role| ChatTemplate::parse(&compiled(jinja).unwrap().section).unwrap().trim(role);
+    let trim = |jinja: &str, role| {
+        let after = (role == Role::Assistant).then_some(Role::User);
+        ChatTemplate::parse(&compiled(jinja).unwrap().section).unwrap().trim(after, role)
+    };
     assert_eq!(trim(published::LLAMA2, Role::Assistant), Trim::Both);
+    // Llama-2 trims the system text and the user's as one.
+    let llama2 = compiled(published::LLAMA2).unwrap();
+    let llama2 = ChatTemplate::parse(&llama2.section).unwrap();
+    let of_user = |after| llama2.trim(after, Role::User);
+    assert_eq!((of_user(None), of_user(Some(Role::System))), (Trim::Both, Trim::End));
     assert_eq!(trim(published::QWEN2, Role::User), Trim::None);
     assert_eq!(trim(published::MISTRAL_V3, Role::Assistant), Trim::Both);
     assert_eq!(trim(published::MISTRAL_V3, Role::User), Trim::None);
     let lines =
         "{% for m in messages %}{{ '[' + m.role + ']' + m.content.lstrip('\n') }}{% endfor %}[assistant]";
     assert_eq!(trim(lines, Role::User), Trim::StartLines);
+}
+
+#[test]
+fn what_a_template_does_otherwise_for_later_turns_is_noted() {
+    let notes = compiled(published::QWEN3).unwrap().notes.join(" ");
+    assert!(notes.contains("drops thoughts") && notes.contains("for answering only"), "{notes}");
+    let opens = "{% for m in messages %}{{ '[' + m.role + ']' + m.content }}{% endfor %}\
+        {% if add_generation_prompt %}[assistant]<think>{% endif %}";
+    let compiled = compiled(opens).unwrap();
+    assert!(compiled.notes.join(" ").contains("otherwise than it opens it"), "{:?}", compiled.notes);
+    assert!(ChatTemplate::parse(&compiled.section).unwrap().rewrites());
 }
 
 #[test]

@@ -34,6 +34,9 @@ const CONTENTS: [&str; 16] = [
     "\\n %s $1",
 ];
 
+/// Those of them, at the beginning, that are nothing or white space.
+const BLANK: usize = 3;
+
 /// A conversation that came out differently.
 #[derive(Clone, Debug)]
 pub(super) struct Mismatch {
@@ -73,7 +76,8 @@ impl Random {
     }
 }
 
-/// Compares conversations that end in an answer to open, or that are finished. The inner error is the shortest found.
+/// Compares conversations that end in an answer to open, or that are finished, with blank messages among them or not.
+/// The inner error is the shortest found.
 ///
 /// # Errors
 /// The form makes no section.
@@ -81,13 +85,14 @@ pub(super) fn verify(
     renderer: &Renderer,
     form: &Form,
     add_generation_prompt: bool,
+    blank: bool,
 ) -> Result<std::result::Result<(), Mismatch>> {
     let section = form.section()?;
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut shortest: Option<Mismatch> = None;
     let ends = if add_generation_prompt { &form.open } else { &form.close };
     for _ in 0..CONVERSATIONS {
-        let messages = conversation(form, &mut random, ends);
+        let messages = conversation(form, &mut random, ends, blank);
         let Some(last) = messages.last() else { continue };
         if ends[last.role as usize].is_none() {
             continue;
@@ -106,7 +111,7 @@ pub(super) fn verify(
 }
 
 /// A conversation that the form allows, which ends where `ends` has a text unless it becomes too long.
-fn conversation(form: &Form, random: &mut Random, ends: &[Option<String>; 4]) -> Vec<Message> {
+fn conversation(form: &Form, random: &mut Random, ends: &[Option<String>; 4], blank: bool) -> Vec<Message> {
     let wanted = 1 + random.below(MOST_MESSAGES) as usize;
     let mut messages: Vec<Message> = Vec::new();
     loop {
@@ -120,7 +125,20 @@ fn conversation(form: &Form, random: &mut Random, ends: &[Option<String>; 4]) ->
             return messages;
         }
         let role = next[random.below(next.len() as u64) as usize];
-        let content = CONTENTS[random.below(CONTENTS.len() as u64) as usize].to_owned();
+        let contents = if blank { &CONTENTS[..] } else { &CONTENTS[BLANK..] };
+        let content = contents[random.below(contents.len() as u64) as usize].to_owned();
         messages.push(Message { role, content });
     }
+}
+
+/// Whether an answer that begins with what was thought is shown to later turns without.
+pub(super) fn drops_thoughts(renderer: &Renderer, section: &[u8]) -> bool {
+    let said = [
+        (Role::User, "a"),
+        (Role::Assistant, "<think>\nb\n</think>\n\nc"),
+        (Role::User, "d"),
+    ];
+    let messages = said.map(|(role, content)| Message { role, content: content.to_owned() });
+    let template = renderer.render(&messages, true).ok();
+    template.is_some() && template != text_of(section, &messages, true)
 }

@@ -10,16 +10,16 @@
 //! | offset | bytes | field |
 //! | --- | --- | --- |
 //! | 0 | 1 | flags: 1 an empty system message is left out, 2 what opens an answer is not how that answer is shown later; others 0 |
-//! | 1 | 4 | [`Trim`] of the contents of system, user, assistant, tool |
-//! | 5 | 3 | reserved, zero |
-//! | 8 | 20 x 4 | text between two messages: after nothing, system, user, assistant, tool (rows) before system, user, assistant, tool (columns) |
-//! | 88 | 4 x 4 | text that opens the assistant's answer after a message of system, user, assistant, tool |
-//! | 104 | 4 x 4 | text behind the last message of a finished conversation, by its role |
-//! | 120 | 4 | text that ends an answer, where no token does |
-//! | 124 | 4 | name of the template, for people |
-//! | 128 | | the texts, in UTF-8, in any order, possibly overlapping |
+//! | 1 | 3 | reserved, zero |
+//! | 4 | 20 | [`Trim`] of a message: after nothing, system, user, assistant, tool (rows) of system, user, assistant, tool (columns) |
+//! | 24 | 20 x 4 | text between two messages, in the same order |
+//! | 104 | 4 x 4 | text that opens the assistant's answer after a message of system, user, assistant, tool |
+//! | 120 | 4 x 4 | text behind the last message of a finished conversation, by its role |
+//! | 136 | 4 | text that ends an answer, where no token does |
+//! | 140 | 4 | name of the template, for people |
+//! | 144 | | the texts, in UTF-8, in any order, possibly overlapping |
 //!
-//! A text is given by two `u16`: its offset behind byte 128 and its length; offset and length `FFFF` mean that there
+//! A text is given by two `u16`: its offset behind byte 144 and its length; offset and length `FFFF` mean that there
 //! is none: such a message cannot stand there. Unless flag 2 is set, the text that opens an answer is a beginning of
 //! the text between the same message and an assistant's.
 
@@ -33,9 +33,13 @@ use crate::messages;
 pub use write::{ChatParts, ChatWriteError};
 
 /// Bytes before the texts.
-pub const HEADER_BYTES: usize = 128;
+pub const HEADER_BYTES: usize = 144;
+/// Pairs of a message before, or nothing, and a message.
+const PAIRS: usize = 20;
+/// Where the table of texts begins.
+const TABLE: usize = 24;
 const ENTRIES: usize = 30;
-const OPEN: usize = 20;
+const OPEN: usize = PAIRS;
 const CLOSE: usize = 24;
 const STOP: usize = 28;
 const NAME: usize = 29;
@@ -160,7 +164,7 @@ impl core::error::Error for ChatFormatError {}
 #[derive(Clone, Copy, Debug)]
 pub struct ChatTemplate<'a> {
     flags: u8,
-    trims: [Trim; 4],
+    trims: [Trim; PAIRS],
     entries: &'a [[u8; 4]],
     texts: &'a str,
 }
@@ -175,7 +179,7 @@ impl<'a> ChatTemplate<'a> {
             .split_first_chunk::<HEADER_BYTES>()
             .ok_or(ChatFormatError::TooShort { need: HEADER_BYTES, have: section.len() })?;
         let field = |field, found: u8| ChatFormatError::Field { field, found: found.into() };
-        let [flags, trims @ .., r0, r1, r2] = header[..8].first_chunk::<8>().copied().unwrap_or_default();
+        let [flags, r0, r1, r2, ..] = *header;
         if flags & !flag::ALL != 0 {
             return Err(field("flags", flags));
         }
@@ -183,12 +187,12 @@ impl<'a> ChatTemplate<'a> {
             return Err(field("reserved", found));
         }
         let known = |number: u8| Trim::ALL.get(usize::from(number)).copied();
-        let mut checked = [Trim::None; 4];
-        for (trim, &number) in checked.iter_mut().zip(&trims) {
+        let mut trims = [Trim::None; PAIRS];
+        for (trim, &number) in trims.iter_mut().zip(&header[4..TABLE]) {
             *trim = known(number).ok_or(field("trim", number))?;
         }
         let texts = core::str::from_utf8(texts).map_err(|_| ChatFormatError::Utf8)?;
-        let template = Self { flags, trims: checked, entries: header[8..].as_chunks().0, texts };
+        let template = Self { flags, trims, entries: header[TABLE..].as_chunks().0, texts };
         if let Some(index) =
             (0..ENTRIES).find(|&index| template.is_present(index) && template.text(index).is_none())
         {
@@ -225,7 +229,7 @@ impl<'a> ChatTemplate<'a> {
     /// The text between a message of `after` (`None`: at the beginning) and one of `role`; `None` if such a message
     /// cannot stand there.
     pub fn between(&self, after: Option<Role>, role: Role) -> Option<&'a str> {
-        self.text(after.map_or(0, |after| after as usize + 1) * Role::ALL.len() + role as usize)
+        self.text(pair(after, role))
     }
 
     /// The text that opens the assistant's answer to a message of `after`; `None` if it cannot be answered.
@@ -248,9 +252,9 @@ impl<'a> ChatTemplate<'a> {
         self.text(NAME).unwrap_or_default()
     }
 
-    /// What is taken off a message's ends.
-    pub fn trim(&self, role: Role) -> Trim {
-        self.trims[role as usize]
+    /// What is taken off the ends of a message of `role` that follows one of `after`.
+    pub fn trim(&self, after: Option<Role>, role: Role) -> Trim {
+        self.trims[pair(after, role)]
     }
 
     /// Whether an empty system message is left out.
@@ -262,4 +266,13 @@ impl<'a> ChatTemplate<'a> {
     pub fn rewrites(&self) -> bool {
         self.flags & flag::REWRITES != 0
     }
+}
+
+/// Place of a pair in the tables.
+const fn pair(after: Option<Role>, role: Role) -> usize {
+    let row = match after {
+        None => 0,
+        Some(after) => after as usize + 1,
+    };
+    row * Role::ALL.len() + role as usize
 }

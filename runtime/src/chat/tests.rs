@@ -7,7 +7,7 @@ use sprat_format::chat::{ChatParts, Trim};
 use super::*;
 
 fn section() -> Vec<u8> {
-    let mut parts = ChatParts { name: "test", trims: [Trim::Both; 4], ..ChatParts::default() };
+    let mut parts = ChatParts { name: "test", trims: [[Trim::Both; 4]; 5], ..ChatParts::default() };
     parts.between[0] = [Some("<s>"), Some("<s>[U]"), None, None];
     parts.between[1][1] = Some("\n[U]");
     parts.between[2][2] = Some("[A] ");

@@ -182,19 +182,12 @@ pub const PHI3: &str = "{% for message in messages %}{% if message['role'] == 's
 {{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}\
 {% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}";
 
-/// Zephyr.
+/// Zephyr, and StableLM-2-zephyr.
 pub const ZEPHYR: &str = "{% for message in messages %}\n{% if message['role'] == 'user' %}\n\
 {{ '<|user|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'system' %}\n\
 {{ '<|system|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'assistant' %}\n\
 {{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n\
 {% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}";
-
-/// StableLM-2-zephyr.
-pub const STABLELM: &str = "{% for message in messages %}\n{% if message['role'] == 'user' %}\n\
-{{ '<|user|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'system' %}\n\
-{{ '<|system|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'assistant' %}\n\
-{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n\
-{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>\n' }}\n{% endif %}\n{% endfor %}";
 
 /// Vicuna, as its converters write it.
 pub const VICUNA: &str = "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}\

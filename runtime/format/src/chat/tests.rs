@@ -11,7 +11,8 @@ fn parts() -> ChatParts<'static> {
     parts.between[3][1] = Some("");
     parts.open[1] = Some("\nassistant é:");
     parts.close[2] = Some("</s>");
-    parts.trims = [Trim::Both, Trim::None, Trim::BothLines, Trim::End];
+    parts.trims = [[Trim::Both, Trim::None, Trim::BothLines, Trim::End]; 5];
+    parts.trims[4][3] = Trim::Start;
     parts.empty_system_is_none = true;
     parts
 }
@@ -30,14 +31,12 @@ fn what_is_written_is_read() {
     for (row, after) in [None].into_iter().chain(Role::ALL.map(Some)).enumerate() {
         for role in Role::ALL {
             assert_eq!(template.between(after, role), parts.between[row][role as usize]);
+            assert_eq!(template.trim(after, role), parts.trims[row][role as usize]);
         }
     }
     for role in Role::ALL {
         let place = role as usize;
-        assert_eq!(
-            (template.open(role), template.close(role), template.trim(role)),
-            (parts.open[place], parts.close[place], parts.trims[place])
-        );
+        assert_eq!((template.open(role), template.close(role)), (parts.open[place], parts.close[place]));
     }
     assert_eq!((template.stop(), template.name()), (Some("###"), "some"));
     assert!(template.empty_system_is_none() && !template.rewrites());
@@ -59,9 +58,9 @@ fn what_cannot_be_is_refused_with_what_was_found() {
         ChatTemplate::parse(&bytes).err()
     };
     assert_eq!(with(0, 4 + 1), Some(ChatFormatError::Field { field: "flags", found: 5 }));
-    assert_eq!(with(2, 6), Some(ChatFormatError::Field { field: "trim", found: 6 }));
-    assert_eq!(with(7, 1), Some(ChatFormatError::Field { field: "reserved", found: 1 }));
-    assert_eq!(with(8 + 3, 1), Some(ChatFormatError::Text { index: 0 }));
+    assert_eq!(with(4 + 2, 6), Some(ChatFormatError::Field { field: "trim", found: 6 }));
+    assert_eq!(with(3, 1), Some(ChatFormatError::Field { field: "reserved", found: 1 }));
+    assert_eq!(with(24 + 3, 1), Some(ChatFormatError::Text { index: 0 }));
     assert_eq!(with(HEADER_BYTES, 0xFF), Some(ChatFormatError::Utf8));
     let mut buffer = [0; HEADER_BYTES + 8];
     assert_eq!(parts().write(&mut buffer), Err(ChatWriteError::Buffer));

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use super::{CLOSE, ENTRIES, HEADER_BYTES, NAME, NONE, OPEN, Role, STOP, Trim, flag};
+use super::{CLOSE, ENTRIES, HEADER_BYTES, NAME, NONE, OPEN, Role, STOP, TABLE, Trim, flag};
 
 /// What a section holds, see [`ChatTemplate`](super::ChatTemplate) for each.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,8 +19,8 @@ pub struct ChatParts<'t> {
     pub stop: Option<&'t str>,
     /// The template's name.
     pub name: &'t str,
-    /// What is taken off the messages of each role.
-    pub trims: [Trim; 4],
+    /// What is taken off messages, in the order of `between`.
+    pub trims: [[Trim; 4]; 5],
     /// Whether an empty system message is left out.
     pub empty_system_is_none: bool,
     /// Whether an answer is shown otherwise to later turns than it was opened.
@@ -75,10 +75,10 @@ impl ChatParts<'_> {
         *header = [0; HEADER_BYTES];
         header[0] |= if self.empty_system_is_none { flag::EMPTY_SYSTEM_IS_NONE } else { 0 };
         header[0] |= if self.rewrites { flag::REWRITES } else { 0 };
-        for (byte, trim) in header[1..].iter_mut().zip(self.trims) {
+        for (byte, trim) in header[4..TABLE].iter_mut().zip(self.trims.into_iter().flatten()) {
             *byte = trim as u8;
         }
-        header[8..].fill(u8::MAX);
+        header[TABLE..].fill(u8::MAX);
         // The longest first, so that every other one that is a part of it is found in it.
         let texts = self.texts();
         let mut order: [usize; ENTRIES] = core::array::from_fn(|index| index);
@@ -102,8 +102,8 @@ impl ChatParts<'_> {
             };
             let fits = |number: usize| u16::try_from(number).ok().filter(|&number| number != NONE);
             let (offset, length) = fits(offset).zip(fits(bytes.len())).ok_or(ChatWriteError::TooLong)?;
-            header[8 + 4 * index..][..2].copy_from_slice(&offset.to_le_bytes());
-            header[10 + 4 * index..][..2].copy_from_slice(&length.to_le_bytes());
+            header[TABLE + 4 * index..][..2].copy_from_slice(&offset.to_le_bytes());
+            header[TABLE + 2 + 4 * index..][..2].copy_from_slice(&length.to_le_bytes());
         }
         Ok(&buffer[..HEADER_BYTES + used])
     }
