@@ -138,18 +138,25 @@ pub fn compile(
         }
         if let Err(mismatch) = verify::verify(&renderer, &form, false, blank)? {
             form.close = Default::default();
-            notes.push(format!("the chat template is compiled for answering only, not for its ends: {mismatch}"));
+            notes.push(format!(
+                "the chat template is compiled for answering only, not for its ends: {mismatch}"
+            ));
         }
         let end_token = form.find_end(specials);
         if form.rewrites {
-            notes.push("the chat template shows an answer to later turns otherwise than it opens it".to_owned());
+            notes.push(
+                "the chat template shows an answer to later turns otherwise than it opens it".to_owned(),
+            );
         }
         if !form.allows(Role::System) {
             notes.push("the chat template takes no system message".to_owned());
         }
         let section = form.section()?;
         if verify::drops_thoughts(&renderer, &section) {
-            notes.push("the chat template drops thoughts from earlier answers; the compiled one keeps them".to_owned());
+            notes.push(
+                "the chat template drops thoughts from earlier answers; the compiled one keeps them"
+                    .to_owned(),
+            );
         }
         return Ok(Compiled { section, end_token, notes });
     }

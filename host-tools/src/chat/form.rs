@@ -46,7 +46,8 @@ impl Form {
         let end = next.into_iter().chain(close).reduce(common_start)?;
         let found = specials.iter().filter_map(|special| Some((end.find(special.as_str())?, special)));
         // The first, and the longest of those.
-        if let Some((_, special)) = found.min_by_key(|(at, special)| (*at, std::cmp::Reverse(special.len()))) {
+        if let Some((_, special)) = found.min_by_key(|(at, special)| (*at, std::cmp::Reverse(special.len())))
+        {
             return Some(special.clone());
         }
         self.stop = next.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);

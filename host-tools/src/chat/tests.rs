@@ -109,11 +109,6 @@ fn published_templates_compile() {
             "<|system|>\nS<|end|>\n<|user|>\nU<|end|>\n<|assistant|>\n",
         ),
         ("Zephyr", ZEPHYR, Some("</s>"), true, false, true, zephyr),
-            true,
-            false,
-            true,
-            "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\n\n",
-        ),
         ("Vicuna", VICUNA, Some("</s>"), true, false, true, "<s>S USER: U ASSISTANT:"),
         ("Alpaca", ALPACA, None, true, false, true, "<s>S\n\n### Instruction:\nU\n\n### Response:\n"),
     ];

@@ -133,11 +133,7 @@ fn conversation(form: &Form, random: &mut Random, ends: &[Option<String>; 4], bl
 
 /// Whether an answer that begins with what was thought is shown to later turns without.
 pub(super) fn drops_thoughts(renderer: &Renderer, section: &[u8]) -> bool {
-    let said = [
-        (Role::User, "a"),
-        (Role::Assistant, "<think>\nb\n</think>\n\nc"),
-        (Role::User, "d"),
-    ];
+    let said = [(Role::User, "a"), (Role::Assistant, "<think>\nb\n</think>\n\nc"), (Role::User, "d")];
     let messages = said.map(|(role, content)| Message { role, content: content.to_owned() });
     let template = renderer.render(&messages, true).ok();
     template.is_some() && template != text_of(section, &messages, true)
