@@ -229,7 +229,7 @@ fn what_is_more_than_texts_between_messages_is_refused_by_showing_it() {
     refused("{% for m in messages %}{{ m.content | upper }}{% endfor %}", &["no message of user is shown"]);
     refused(
         "{% for m in messages %}{{ m.role + m.content | replace(' ', '_') }}{% endfor %}",
-        &["takes off the ends"],
+        &["more than texts between messages", "such texts"],
     );
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}";
     refused(endless, &["fuel"]);

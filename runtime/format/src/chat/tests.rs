@@ -25,8 +25,8 @@ fn section(parts: &ChatParts<'_>) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read() {
     let (parts, bytes) = (parts(), section(&parts()));
-    // `\nassistant é:`, `user ` and the empty text are stored within others.
-    assert_eq!(bytes.len(), HEADER_BYTES + [7, 8, 15, 4, 3, 4].iter().sum::<usize>());
+    // What opens the answer and the empty text are stored within others.
+    assert_eq!(bytes.len(), HEADER_BYTES + [7, 8, 6, 15, 4, 3, 4].iter().sum::<usize>());
     let template = ChatTemplate::parse(&bytes).unwrap();
     for (row, after) in [None].into_iter().chain(Role::ALL.map(Some)).enumerate() {
         for role in Role::ALL {
