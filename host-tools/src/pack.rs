@@ -172,19 +172,7 @@ pub fn write(
     progress: &ProgressBar,
 ) -> Result<u64> {
     let Layout { config, limits, specs } = layout(checkpoint, options)?;
-    let name = options.name.as_deref().unwrap_or(&checkpoint.name);
-    let meta = Meta {
-        config,
-        limits,
-        name,
-        source: &checkpoint.source,
-        tool: TOOL,
-        recipe: "",
-        chat_template: &checkpoint.chat_template,
-        bos: checkpoint.bos,
-        add_bos: checkpoint.add_bos,
-        end_tokens: checkpoint.end_tokens.iter().copied().collect(),
-    };
+    let meta = metadata(checkpoint, options, config, limits, "");
     let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
     progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
     write_tensors(&meta, tokenizer, &specs, out, |tensors, spec| {
@@ -195,6 +183,28 @@ pub fn write(
         checkpoint.release(spec.role, spec.layer);
         Ok(())
     })
+}
+
+/// What the packed file says of the model, with the recipe of its quantization.
+pub(crate) fn metadata<'a>(
+    checkpoint: &'a Checkpoint,
+    options: &'a PackOptions,
+    config: Config,
+    limits: Limits,
+    recipe: &'a str,
+) -> Meta<'a> {
+    Meta {
+        config,
+        limits,
+        name: options.name.as_deref().unwrap_or(&checkpoint.name),
+        source: &checkpoint.source,
+        tool: TOOL,
+        recipe,
+        chat_template: &checkpoint.chat_template,
+        bos: checkpoint.bos,
+        add_bos: checkpoint.add_bos,
+        end_tokens: checkpoint.end_tokens.iter().copied().collect(),
+    }
 }
 
 /// Writes a packed file of the tensors of `specs`, each of which `write` gives to the file when it is its turn, and

@@ -128,7 +128,7 @@ fn largest(weights: &[f32]) -> f32 {
 
 /// The scale of a group: the largest magnitude becomes 127, or less than half a step more. `None` when it is
 /// beyond half precision.
-fn q8_scale(weights: &[f32]) -> Option<f16> {
+pub(crate) fn q8_scale(weights: &[f32]) -> Option<f16> {
     let largest = largest(weights);
     let scale = f16::from_f32(largest / Q8_MAX);
     // Among the subnormal numbers rounding to nearest may lose more than half a step: take the next one.

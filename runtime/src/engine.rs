@@ -200,6 +200,12 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.meter.probe = Some(probe);
     }
 
+    /// Shows an observer the numbers that quantization rounds from now on.
+    #[cfg(feature = "taps")]
+    pub fn set_tap(&mut self, tap: &'a dyn crate::meter::Tap) {
+        self.meter.tap = Some(tap);
+    }
+
     /// Chooses the token that follows, from all logits or from blocks of them, which go through `hash` too. The logits
     /// are used up.
     ///

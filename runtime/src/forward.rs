@@ -110,6 +110,7 @@ pub(crate) fn forward(
         normalize_heads(config, compute, &layer, count, q, k);
         rotate(config, compute, l, count, &angles, q);
         rotate(config, compute, l, count, &angles, k);
+        meter.show_heads(l, q, k);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
             cache.put(l, start + i, k, v, compute.kernels);
         }
@@ -135,6 +136,7 @@ pub(crate) fn forward(
         }
         Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
         add_output(config, compute, count, layer.ffn_output_norm.as_ref(), layer.ffn_norm.as_ref(), h, x);
+        meter.show_residual(l, x);
     }
 }
 

@@ -34,6 +34,8 @@ pub enum ImageError {
     Format(FormatError),
     /// The tokenizer's section.
     Tokenizer(TokenizerError),
+    /// The tokenizer is of a kind that this build leaves out (feature `every-family`).
+    TokenizerKind,
     /// The tokenizer has more tokens than the model.
     Vocabulary {
         /// Tokens of the tokenizer.
@@ -58,6 +60,9 @@ messages!(ImageError {
     ),
     Self::Format(error) => ("{}", error),
     Self::Tokenizer(error) => ("section TOKN: {}", error),
+    Self::TokenizerKind => (
+        "the tokenizer is Unigram or normalizes Unicode, which this build leaves out: build with the feature every-family"
+    ),
     Self::Vocabulary { tokenizer, model } => (
         "the tokenizer has {} tokens, the model only {}",
         tokenizer,
@@ -105,7 +110,13 @@ impl<'m> Image<'m> {
         let section = file.tokenizer_section();
         let tokenizer = match section.is_empty() {
             true => None,
-            false => Some(Tokenizer::new(TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?)),
+            false => {
+                let tables = TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?;
+                if !Tokenizer::supports(&tables) {
+                    return Err(ImageError::TokenizerKind);
+                }
+                Some(Tokenizer::new(tables))
+            }
         };
         let model = file.meta().config.vocab_size;
         if let Some(tokenizer) = tokenizer.as_ref().map(Tokenizer::vocab_size).filter(|&size| size > model) {

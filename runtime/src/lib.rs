@@ -84,6 +84,8 @@ pub use image::{Image, ImageError};
 pub use kernels::Kernels;
 #[cfg(feature = "battery")]
 pub use kernels::{BATTERY_BYTES, Mismatch, Workload, battery};
+#[cfg(feature = "taps")]
+pub use meter::Tap;
 pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};

@@ -56,6 +56,16 @@ impl<'m> Matrix<'m> {
         }
     }
 
+    /// Where its values begin.
+    #[cfg(feature = "taps")]
+    pub(crate) fn address(&self) -> usize {
+        match self {
+            Self::F32 { values, .. } => values.as_ptr().addr(),
+            Self::F16 { values, .. } => values.as_ptr().addr(),
+            Self::Q8 { matrix, .. } => matrix.values.as_ptr().addr(),
+        }
+    }
+
     /// The matrix as q8, if it is.
     pub(crate) fn q8(&self) -> Option<&Q8<'m>> {
         match self {

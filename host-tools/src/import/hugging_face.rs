@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::families::{Blueprint, Tie, Wanted, blueprint, supported};
 use super::settings::{Settings, parse_object, token_ids};
 use super::tensor::{Dtype, Source, Storage, Stored};
-use super::{Checkpoint, OpenOptions, Tensors};
+use super::{Checkpoint, OpenOptions, Tensors, recognize};
 use crate::map::MappedFile;
 
 /// Endings of buffers that older checkpoints hold beside their weights: masks and recomputable tables.
@@ -127,10 +127,31 @@ fn tensor_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![single])
 }
 
+/// Whether a file has the shape of safetensors: the length of a header that fits into it, and JSON.
+pub(super) fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{') && header_bytes(bytes).is_some_and(|header| header < bytes.len() as u64)
+}
+
+/// Bytes that a safetensors file says its header has.
+fn header_bytes(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|&length| u64::from_le_bytes(length))
+}
+
 fn find_tensors(directory: &Path) -> Result<(Vec<MappedFile>, BTreeMap<String, Present>)> {
     let (mut files, mut present) = (Vec::new(), BTreeMap::new());
     for path in tensor_files(directory)? {
         let map = MappedFile::open(&path)?;
+        if let Some(what) = recognize::foreign(&map) {
+            bail!("{} is {what}", path.display());
+        }
+        let header = header_bytes(&map).unwrap_or(u64::MAX);
+        ensure!(
+            header <= (map.len() as u64).saturating_sub(8),
+            "{} ({} bytes) is not a whole safetensors file: its header alone would have {header} bytes, download it \
+             again",
+            path.display(),
+            map.len()
+        );
         let (header, metadata) = SafeTensors::read_metadata(&map).with_context(|| {
             format!(
                 "{} ({} bytes) is not a whole safetensors file: damaged or cut short, download it again",

@@ -88,6 +88,17 @@ impl<W: Write + Seek> Tensors<'_, '_, W> {
     }
 }
 
+impl<W: Write + Seek> Tensors<'_, '_, W> {
+    /// Writes the next tensor, quantized already, row by row.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn encoded(&mut self, spec: &TensorSpec, encoded: Encoded) -> Result<()> {
+        let encoded = quantize::arrange(spec, encoded);
+        self.writer.tensor(&encoded.values, &encoded.scales).map_err(failed)
+    }
+}
+
 /// The format's error with what the system said as its own cause.
 pub(super) fn failed(error: WriteError<std::io::Error>) -> anyhow::Error {
     match error {

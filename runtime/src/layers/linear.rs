@@ -59,6 +59,7 @@ impl<'s> Input<'s> {
         let tokens = self.x.len() / matrices[0].0.cols();
         let count = tokens * matrices.iter().map(|(matrix, _)| matrix.rows() * matrix.cols()).sum::<usize>();
         meter.count(count);
+        meter.show_input(matrices[0].0, self.x);
         if let Some(matrix) = matrices[0].0.q8() {
             self.prepare(compute, matrix, tokens);
         }
