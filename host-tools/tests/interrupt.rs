@@ -14,7 +14,8 @@ fn write_large(path: &Path) {
     let bytes: Vec<u8> = header.into_iter().flat_map(i32::to_le_bytes).collect();
     fs::write(path, bytes).unwrap();
     let (h, f, l) = (hidden as u64, ffn as u64, layers as u64);
-    let numbers = vocab as u64 * h + l * (2 * h + 4 * h * h + 3 * h * f) + h + positions as u64 * h / heads as u64;
+    let numbers =
+        vocab as u64 * h + l * (2 * h + 4 * h * h + 3 * h * f) + h + positions as u64 * h / heads as u64;
     fs::File::options().write(true).open(path).unwrap().set_len(28 + 4 * numbers).unwrap();
 }
 
