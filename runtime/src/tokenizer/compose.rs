@@ -130,7 +130,10 @@ fn pair(form: &Normalization<'_>, first: u32, second: u32) -> Option<u32> {
         return Some(SYLLABLES.start + (leading * 21 + vowel) * 28);
     }
     let trailing = second.wrapping_sub(TRAILING);
-    if SYLLABLES.contains(&first) && (first - SYLLABLES.start).is_multiple_of(28) && (1..28).contains(&trailing) {
+    if SYLLABLES.contains(&first)
+        && (first - SYLLABLES.start).is_multiple_of(28)
+        && (1..28).contains(&trailing)
+    {
         return Some(first + trailing);
     }
     form.composition(first, second)
