@@ -83,8 +83,8 @@ fn packed(path: &Path, weights: WeightType, kv: KvType, layout: Layout) -> Model
 #[test]
 fn every_decoder_computes_the_same_bits_with_all_kernels() {
     let forms = [
-        (WeightType::Q8, KvType::Q8, Layout::InterleavedBiased, 0.15),
-        (WeightType::F16, KvType::F16, Layout::Rows, 0.005),
+        (WeightType::Q8, KvType::Q8, Layout::InterleavedBiased, 0.3),
+        (WeightType::F16, KvType::F16, Layout::Rows, 0.01),
     ];
     let tables: Vec<&str> = Kernels::available().map(Kernels::name).collect();
     for family in DECODERS {
