@@ -114,9 +114,8 @@ impl Emulated {
     /// A board without firmware, or a model that does not fit it, with what is missing.
     pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
         let Wanted { board, model, context, kernels, progress } = *wanted;
-        let known = BOARDS.iter().filter(|board| board.has_firmware);
-        let board = known.clone().find(|known| known.name == board).ok_or_else(|| {
-            let names: Vec<_> = known.map(|board| board.name).collect();
+        let board = BOARDS.iter().find(|known| known.name == board).ok_or_else(|| {
+            let names: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
             anyhow!("there is no firmware for a board {board:?}; boards with firmware: {}", names.join(", "))
         })?;
         ensure!(

@@ -1,4 +1,4 @@
-//! Which boards there are, what memory each has, and whether a model fits.
+//! Which boards have firmware, what memory each has, and whether a model fits.
 //!
 //! The board's linker script is generated from these numbers and the host tools' plan is computed from them,
 //! so the plan that a person reads is the one that the linker enforces.
@@ -36,8 +36,6 @@ pub struct Board {
     pub statics_bytes: u64,
     /// Stack that the firmware needs above what the runtime does: its own frames, and the fault handler's.
     pub stack_bytes: u64,
-    /// Whether there is firmware for it here; the others can be planned for.
-    pub has_firmware: bool,
 }
 
 const KIB: u64 = 1024;
@@ -52,51 +50,15 @@ pub const QEMU_MPS2_AN386: Board = Board {
     ram: Region { origin: 0x2000_0000, bytes: 4 * MIB },
     statics_bytes: STATICS_BYTES,
     stack_bytes: STACK_BYTES,
-    has_firmware: true,
 };
 
-/// Nordic's nRF52840: a Cortex-M4F.
-pub const NRF52840: Board = Board {
-    name: "nrf52840",
-    target: "thumbv7em-none-eabihf",
-    firmware: Region { origin: 0, bytes: FIRMWARE_BYTES },
-    model: Region { origin: FIRMWARE_BYTES, bytes: MIB - FIRMWARE_BYTES },
-    ram: Region { origin: 0x2000_0000, bytes: 256 * KIB },
-    has_firmware: false,
-    ..QEMU_MPS2_AN386
-};
-
-/// Raspberry Pi's RP2350 with 4 MiB of flash, as on the Pico 2: two Cortex-M33.
-pub const RP2350: Board = Board {
-    name: "rp2350",
-    target: "thumbv8m.main-none-eabihf",
-    firmware: Region { origin: 0x1000_0000, bytes: FIRMWARE_BYTES },
-    model: Region { origin: 0x1000_0000 + FIRMWARE_BYTES, bytes: 4 * MIB - FIRMWARE_BYTES },
-    ram: Region { origin: 0x2000_0000, bytes: 520 * KIB },
-    has_firmware: false,
-    ..QEMU_MPS2_AN386
-};
-
-/// ST's STM32H743: a Cortex-M7; of its RAM, what is contiguous (AXI SRAM).
-pub const STM32H743: Board = Board {
-    name: "stm32h743",
-    target: "thumbv7em-none-eabihf",
-    firmware: Region { origin: 0x0800_0000, bytes: FIRMWARE_BYTES },
-    model: Region { origin: 0x0800_0000 + FIRMWARE_BYTES, bytes: 2 * MIB - FIRMWARE_BYTES },
-    ram: Region { origin: 0x2400_0000, bytes: 512 * KIB },
-    has_firmware: false,
-    ..QEMU_MPS2_AN386
-};
-
-/// Flash for a firmware, where it is dear: what the emulated board's takes, rounded up.
-const FIRMWARE_BYTES: u64 = 128 * KIB;
 /// Statics beside arena and request: the logger, the once-flags.
-const STATICS_BYTES: u64 = 2 * KIB;
+pub const STATICS_BYTES: u64 = 2 * KIB;
 /// Stack above the runtime's: the application's frames and a fault's.
-const STACK_BYTES: u64 = 3 * KIB;
+pub const STACK_BYTES: u64 = 3 * KIB;
 
-/// Every board.
-pub const BOARDS: &[Board] = &[QEMU_MPS2_AN386, NRF52840, RP2350, STM32H743];
+/// Every board that there is firmware for; `sprat plan` knows more.
+pub const BOARDS: &[Board] = &[QEMU_MPS2_AN386];
 
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
 pub const DEFAULT_MODEL: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
@@ -162,14 +124,7 @@ impl Board {
     /// # Errors
     /// Limits that the runtime cannot plan for.
     pub fn ram_use(&self, config: &Config, limits: &Limits) -> Result<Fit, PlanError> {
-        let plan = Plan::new(config, limits)?;
-        Ok(Fit {
-            plan,
-            arena_bytes: plan.arena_bytes as u64,
-            stack_bytes: (plan.stack_bytes as u64 + self.stack_bytes).next_multiple_of(8),
-            request_bytes: u64::from(limits.prompt_bytes) + REQUEST_OVERHEAD_BYTES as u64,
-            statics_bytes: self.statics_bytes,
-        })
+        Ok(Fit::new(Plan::new(config, limits)?, limits, self.stack_bytes, self.statics_bytes))
     }
 }
 
@@ -189,6 +144,17 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// A plan with what a firmware adds to it: its own stack and statics.
+    pub fn new(plan: Plan, limits: &Limits, stack_bytes: u64, statics_bytes: u64) -> Self {
+        Self {
+            plan,
+            arena_bytes: plan.arena_bytes as u64,
+            stack_bytes: (plan.stack_bytes as u64 + stack_bytes).next_multiple_of(8),
+            request_bytes: u64::from(limits.prompt_bytes) + REQUEST_OVERHEAD_BYTES as u64,
+            statics_bytes,
+        }
+    }
+
     /// All of it.
     pub const fn ram_bytes(&self) -> u64 {
         self.arena_bytes + self.stack_bytes + self.request_bytes + self.statics_bytes
@@ -310,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_model_larger_than_the_flash_is_refused_with_the_bytes() {
-        let have = NRF52840.model.bytes;
-        let error = NRF52840.fit(have + 10, &CONFIG, &LIMITS).unwrap_err();
+        let have = QEMU_MPS2_AN386.model.bytes;
+        let error = QEMU_MPS2_AN386.fit(have + 10, &CONFIG, &LIMITS).unwrap_err();
         assert!(matches!(error, Misfit::Flash { need, .. } if need == have + 10), "{error:?}");
     }
 }

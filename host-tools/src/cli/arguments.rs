@@ -15,11 +15,15 @@ mod bench;
 mod calibrate;
 mod eval;
 mod inspect;
+mod plan;
+mod trim;
 
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
+pub(super) use plan::{BoardsArguments, PlanArguments};
+pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -42,9 +46,11 @@ pub(super) enum Command {
         sprat inspect models/assistant-0.9m --tensors --sort channel --json\n  \
         sprat inspect models/assistant-0.9m --diff assistant.sprat")]
     Inspect(InspectArguments),
-    /// Show what a model needs on a board, and whether it fits
+    /// Show what a model needs on a board, whether it fits, and how long a token is predicted to take
     #[command(after_help = "Examples:\n  sprat plan assistant.sprat --board qemu-mps2-an386\n  \
-        sprat plan assistant.sprat --board nrf52840 --context 128 --kv f16 --json")]
+        sprat plan assistant.sprat --board nrf52840 --context 128 --kv f16 --json\n  \
+        sprat plan assistant.sprat --all-boards\n  sprat plan --what-fits rp2350 --tokens-per-second 20\n  \
+        sprat plan assistant.sprat --boards mine.toml --board my-board")]
     Plan(PlanArguments),
     /// Run a model on this machine
     #[command(after_help = "Examples:\n  sprat run stories.sprat --prompt \"Once upon a time\"\n  \
@@ -107,7 +113,7 @@ impl TeamArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct PackArguments {
-    /// The checkpoint: a Hugging Face directory or a llama2.c file
+    /// The checkpoint: a Hugging Face directory, a GGUF file or a llama2.c file; its content says which
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The packed file to write
@@ -144,9 +150,13 @@ pub(super) struct PackArguments {
     /// Name of the model [default: that of the checkpoint]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    pub trim: TrimArguments,
     /// Refuse to pack what does not fit this board
     #[arg(long)]
     pub board: Option<String>,
+    #[command(flatten)]
+    pub boards: BoardsArguments,
     /// Print what was packed as JSON
     #[arg(long)]
     pub json: bool,
@@ -171,28 +181,6 @@ impl PackArguments {
             name: self.name.clone(),
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PlanArguments {
-    /// A packed file
-    #[arg(value_name = "F")]
-    pub file: PathBuf,
-    /// The board
-    #[arg(long)]
-    pub board: String,
-    /// Tokens of context [default: as packed]
-    #[arg(long, value_name = "TOKENS")]
-    pub context: Option<u32>,
-    /// Type of the keys and values [default: as packed]
-    #[arg(long, value_enum)]
-    pub kv: Option<Kv>,
-    /// Rows of the output head whose logits are in memory at once; 0 for all [default: as packed]
-    #[arg(long, value_name = "ROWS")]
-    pub logits_rows: Option<u32>,
-    /// Print the plan as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,16 +8,14 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::Kernels;
-use sprat_board_support::memory::limits_for_context;
 use sprat_board_support::protocol::Request;
 use sprat_emulator::firmware::Progress;
 
 use super::arguments::{
     BenchArguments, Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments,
-    PackArguments, PlanArguments, RunArguments,
+    PackArguments, RunArguments, TrimArguments,
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
-use crate::boards::Board;
 use crate::calibrate::{self, calibrate};
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::evaluate;
@@ -27,17 +25,20 @@ use crate::logits::{Feeding, logits};
 use crate::model::{Model, kernels};
 use crate::output::write_whole;
 use crate::pack::{self, PackOptions};
-use crate::plan::{Subject, plan};
+use crate::plan::Subject;
 use crate::progress::bar;
 use crate::run::{RunOptions, run};
 use crate::table::grouped;
 use crate::threads::Threads;
+use crate::trim::{TrimOptions, trim};
+
+mod plan;
 
 pub(super) fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Pack(arguments) => pack(&arguments),
         Command::Inspect(arguments) => inspect_file(&arguments),
-        Command::Plan(arguments) => plan_file(&arguments),
+        Command::Plan(arguments) => plan::plan_file(&arguments),
         Command::Run(arguments) => run_file(&arguments),
         Command::Emulate(arguments) => emulate_file(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
@@ -59,18 +60,20 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn pack(arguments: &PackArguments) -> Result<()> {
-    let checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
+    let mut checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
     for note in &checkpoint.notes {
         eprintln!("note: {note}");
     }
     let options = arguments.options();
+    trim_vocabulary(&mut checkpoint, &options, &arguments.trim)?;
     let layout = pack::layout(&checkpoint, &options)?;
-    let board = arguments.board.as_deref().map(Board::by_name).transpose()?;
+    let boards = arguments.boards.load()?;
+    let board = arguments.board.as_deref().map(|name| boards.by_name(name)).transpose()?;
     let check = |file_bytes: u64| match board {
         Some(board) => {
             let tokenizer_bytes = checkpoint.tokenizer.as_ref().map_or(0, Vec::len) as u64;
-            let subject = Subject { config: layout.config, file_bytes, tokenizer_bytes };
-            plan(&subject, &layout.limits, board)?.require_fit()
+            let subject = Subject::of_layout(&layout, file_bytes, tokenizer_bytes);
+            crate::plan::plan(&subject, &layout.limits, board)?.require_fit()
         }
         None => Ok(()),
     };
@@ -89,6 +92,28 @@ fn pack(arguments: &PackArguments) -> Result<()> {
         return print_json(&inspect_image(&image));
     }
     eprintln!("{}: {} bytes", arguments.output.display(), grouped(length));
+    Ok(())
+}
+
+/// Trims the vocabulary if that is wanted, and says what is saved and lost.
+fn trim_vocabulary(checkpoint: &mut Checkpoint, options: &PackOptions, wanted: &TrimArguments) -> Result<()> {
+    let Some(path) = &wanted.text else { return Ok(()) };
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}: a text in UTF-8 is expected", path.display()))
+    };
+    let bytes = |checkpoint: &Checkpoint| -> Result<u64> {
+        let specs = pack::layout(checkpoint, options)?.specs;
+        Ok(specs.iter().map(|spec| spec.value_bytes() + spec.scale_bytes()).sum())
+    };
+    let text = read(path)?;
+    let held_out = wanted.held_out.as_ref().map(read).transpose()?;
+    let before = bytes(checkpoint)?;
+    let trimming = TrimOptions { held_out: held_out.as_deref(), most_tokens: wanted.keep_tokens };
+    let report = trim(checkpoint, &text, &trimming)?;
+    eprint!("{}", report.to_text());
+    let after = bytes(checkpoint)?;
+    eprintln!("tensors: {} bytes instead of {}", grouped(after), grouped(before));
     Ok(())
 }
 
@@ -135,31 +160,6 @@ fn inspect_file(arguments: &InspectArguments) -> Result<()> {
         true => print_json(&inspection),
         false => print(&inspection.to_text(arguments.tensors)),
     }
-}
-
-fn plan_file(arguments: &PlanArguments) -> Result<()> {
-    let model = Model::open_packed(&arguments.file)?;
-    let image = model.image()?;
-    let board = Board::by_name(&arguments.board)?;
-    let mut limits = *image.limits();
-    if let Some(context) = arguments.context {
-        limits = limits_for_context(&limits, context);
-    }
-    if let Some(kv) = arguments.kv {
-        limits.kv = kv.into();
-    }
-    limits.logits_rows = arguments.logits_rows.unwrap_or(limits.logits_rows);
-    let subject = Subject {
-        config: *image.config(),
-        file_bytes: model.bytes().len() as u64,
-        tokenizer_bytes: image.file().tokenizer_section().len() as u64,
-    };
-    let report = plan(&subject, &limits, board)?;
-    match arguments.json {
-        true => print_json(&report)?,
-        false => print(&report.to_string())?,
-    }
-    report.require_fit()
 }
 
 fn run_file(arguments: &RunArguments) -> Result<()> {

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use sprat_format::{Pairing, Position};
+use sprat_format::{Pairing, Position, Role};
 
 use self::architecture::Architecture;
 use self::file::Head;
@@ -46,9 +46,9 @@ const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
 pub(super) fn open(path: &Path, file: MappedFile, options: &OpenOptions) -> Result<Checkpoint> {
     let head = Head::read(&file)?;
     let architecture = Architecture::of(&head)?;
-    let settings = architecture.settings(&head, &options.ignored_settings)?;
+    let (family, settings) = architecture.settings(&head, &file, &options.ignored_settings)?;
     let place = format!("GGUF metadata ({}), as Hugging Face calls it", architecture.name);
-    let mut blueprint = blueprint(architecture.family, Settings::new(place, &settings), &[])?;
+    let mut blueprint = blueprint(&family, Settings::new(place, &settings), &[])?;
     if architecture.interleaved
         && let Position::Rotary { pairing, .. } = &mut blueprint.config.position
     {
@@ -114,7 +114,10 @@ fn as_stored(want: Wanted, config: &sprat_format::Config) -> Wanted {
 }
 
 fn divide_frequencies(blueprint: &mut Blueprint, factors: &Present, file: &MappedFile) -> Result<()> {
-    let count = blueprint.rotary.len();
+    let rotary = blueprint.computed.iter_mut().find(|(role, _)| *role == Role::RotaryFrequencies);
+    let (_, rotary) = rotary
+        .with_context(|| format!("tensor {FREQUENCY_FACTORS} scales frequencies, and there are none"))?;
+    let count = rotary.len();
     ensure!(
         factors.shape == [count],
         "tensor {FREQUENCY_FACTORS} has the shape {:?}, the model has {count} rotary frequencies",
@@ -122,9 +125,7 @@ fn divide_frequencies(blueprint: &mut Blueprint, factors: &Present, file: &Mappe
     );
     let storage: Storage = factors.storage.clone().map_err(anyhow::Error::msg)?;
     let bytes = &file[factors.offset..factors.offset + factors.bytes];
-    for (frequency, factor) in
-        blueprint.rotary.iter_mut().zip(View::slice(0, count).read(storage, bytes, 0..1))
-    {
+    for (frequency, factor) in rotary.iter_mut().zip(View::slice(0, count).read(storage, bytes, 0..1)) {
         *frequency /= factor;
     }
     Ok(())
