@@ -11,11 +11,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::output::remove_unfinished_when_interrupted;
 use arguments::Arguments;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    match commands::dispatch(Arguments::parse().command) {
+    let arguments = Arguments::parse();
+    let run = || {
+        remove_unfinished_when_interrupted()?;
+        commands::dispatch(arguments.command)
+    };
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -5,8 +5,11 @@
 //! a time.
 
 mod families;
+pub mod ggml;
+pub mod gguf;
 mod hugging_face;
 mod llama2c;
+mod recognize;
 mod rotary;
 mod settings;
 mod tensor;
@@ -15,16 +18,18 @@ mod tests;
 pub mod tokenizer;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sprat_format::{Config, Role, TensorSpec};
 
 use crate::map::MappedFile;
+use crate::quantize::first_not_finite;
 use hugging_face::SpecialTokens;
 use tensor::{Source, Stored};
 
-pub use tensor::Dtype;
+pub use tensor::{Dtype, Storage};
 pub use tokenizer::TokenizerImport;
 
 /// The most end tokens that a packed file can name.
@@ -80,13 +85,13 @@ pub struct TensorInfo<'a> {
     pub rows: usize,
     /// Inputs.
     pub cols: usize,
-    /// Type of its numbers.
-    pub dtype: Dtype,
+    /// How its numbers are stored.
+    pub storage: Storage,
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint: a Hugging Face directory (or a file in it), or a llama2.c file. What it is, its
-    /// content says, not its name.
+    /// Opens a checkpoint: a Hugging Face directory (or a safetensors file in it), a GGUF file or a llama2.c file.
+    /// What it is, its content says, not its name.
     ///
     /// # Errors
     /// An unknown format, a damaged file, a setting that is not supported, or a tensor that is missing, extra
@@ -105,19 +110,26 @@ impl Checkpoint {
             return hugging_face::open(path, options);
         }
         let file = MappedFile::open(path)?;
-        let begins = |magic: &[u8]| file.starts_with(magic);
-        if begins(&sprat_format::MAGIC) {
-            bail!("it is a packed file already, and a checkpoint is expected here");
-        } else if begins(b"GGUF") {
-            bail!("it is a GGUF file, which is not supported; supported: llama2.c, Hugging Face directory");
-        } else if begins(b"PK\x03\x04") {
-            bail!("it is a PyTorch or NumPy archive, which is not supported: save the model as safetensors");
-        } else if file.get(8) == Some(&b'{') {
-            // A safetensors file: the directory around it is the checkpoint.
+        if let Some(what) = recognize::foreign(&file) {
+            bail!("it is {what}");
+        }
+        if file.starts_with(gguf::MAGIC) {
+            return gguf::open(path, file, options);
+        }
+        if hugging_face::is_safetensors(&file) {
+            // The directory around it is the checkpoint.
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             return hugging_face::open(directory.unwrap_or(Path::new(".")), options);
         }
-        llama2c::open(path, file)
+        let begin = file[..file.len().min(16)].to_vec();
+        match llama2c::open(path, file)? {
+            Some(checkpoint) => Ok(checkpoint),
+            None => bail!(
+                "it is no checkpoint that is known here: it begins with {:?}, and a GGUF file, a llama2.c checkpoint, \
+                 a safetensors file or a Hugging Face directory is expected",
+                begin.escape_ascii().to_string()
+            ),
+        }
     }
 
     fn new(config: Config, name: String, source: String, files: Vec<MappedFile>, tensors: Tensors) -> Self {
@@ -162,7 +174,7 @@ impl Checkpoint {
             self.tensors.iter().partition(|((layer, _), _)| layer.is_none());
         layers.into_iter().chain(outside).map(|(&(layer, role), stored)| {
             let (rows, cols) = stored.shape();
-            TensorInfo { role, layer, name: &stored.name, rows, cols, dtype: stored.dtype() }
+            TensorInfo { role, layer, name: &stored.name, rows, cols, storage: stored.storage() }
         })
     }
 
@@ -171,27 +183,51 @@ impl Checkpoint {
     /// # Errors
     /// The model has no such tensor, or a number in it is infinite or not a number.
     pub fn read(&self, role: Role, layer: Option<u16>) -> Result<Vec<f32>> {
-        let Some(stored) = self.tensors.get(&(layer, role)) else {
-            bail!("the model has no tensor {}", role.name());
-        };
+        let rows = self.stored(role, layer)?.shape().0;
+        self.read_rows(role, layer, 0..rows)
+    }
+
+    /// Reads some rows of a tensor.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    /// When it has no such rows.
+    pub fn read_rows(&self, role: Role, layer: Option<u16>, rows: Range<usize>) -> Result<Vec<f32>> {
+        let stored = self.stored(role, layer)?;
+        let cols = stored.shape().1;
         let values = match &stored.source {
-            Source::Mapped { file, offset, bytes, dtype, view } => {
-                view.read(*dtype, &self.files[*file][*offset..*offset + *bytes])
+            Source::Mapped { file, offset, bytes, storage, view } => {
+                view.read(*storage, &self.files[*file][*offset..*offset + *bytes], rows.clone())
             }
-            Source::Computed(values) => values.clone(),
+            Source::Computed(values) => values[rows.start * cols..rows.end * cols].to_vec(),
         };
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            let (_, cols) = stored.shape();
+        if let Some(index) = first_not_finite(&values) {
             bail!(
                 "tensor {} holds {} (as {}: row {}, column {}): a model with such a weight cannot run",
                 stored.name,
                 values[index],
                 role.name(),
-                index / cols,
+                rows.start + index / cols,
                 index % cols
             );
         }
         Ok(values)
+    }
+
+    fn stored(&self, role: Role, layer: Option<u16>) -> Result<&Stored> {
+        let stored = self.tensors.get(&(layer, role));
+        stored.ok_or_else(|| anyhow!("the model has no tensor {}", role.name()))
+    }
+
+    /// Lets go of the memory that holds a tensor's part of its file. It may be read again.
+    pub fn release(&self, role: Role, layer: Option<u16>) {
+        if let Ok(Stored { source: Source::Mapped { file, offset, bytes, .. }, .. }) =
+            self.stored(role, layer)
+        {
+            self.files[*file].release(*offset..*offset + *bytes);
+        }
     }
 
     fn is_llama2c(&self) -> bool {
@@ -217,7 +253,10 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
             Some(file) => tokenizer::llama2c(&file, vocab_size)?,
             None => return without_tokenizer(checkpoint, "tokenizer.bin"),
         },
-        None if beside("tokenizer.json").is_some() || beside("vocab.json").is_some() => {
+        None if ["tokenizer.json", "tokenizer.model", "vocab.json"]
+            .iter()
+            .any(|name| beside(name).is_some()) =>
+        {
             tokenizer::hugging_face_directory(directory, vocab_size)?
         }
         None => return without_tokenizer(checkpoint, "tokenizer.json"),
@@ -243,6 +282,11 @@ fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
     let file = MappedFile::open(path)?;
     match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
+        // The first field of a tokenizer.model: a piece. It is the length of the longest token in a tokenizer.bin, as
+        // the lowest of four bytes.
+        _ if file.starts_with(b"\x0A") && !file.starts_with(b"\x0A\0\0\0") => {
+            tokenizer::tokenizer_model(path, vocab_size)
+        }
         _ => tokenizer::llama2c(path, vocab_size),
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod boards;
+pub mod calibrate;
 pub mod cli;
 pub mod emulate;
 pub mod eval;

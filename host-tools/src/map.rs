@@ -2,10 +2,10 @@
 //!
 //! A checkpoint may be larger than the machine's memory, so its tensors are read through a map, one at a time.
 //! Packed models and arenas are aligned like a page, which serves every load that the runtime makes.
-#![allow(unsafe_code)] // Mapping a file is unsafe in Rust: see the note at the only block.
+#![allow(unsafe_code)] // Mapping a file is unsafe in Rust: see the notes at the blocks.
 
 use std::fs::File;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -31,6 +31,39 @@ impl MappedFile {
         // output under a temporary name and rename it, so they never change a file that someone has mapped.
         let map = unsafe { Mmap::map(&file) }.with_context(what)?;
         Ok(Self(map))
+    }
+
+    /// CRC-32 of a part of the file, of which no more than a piece is in memory at once.
+    ///
+    /// # Panics
+    /// When `part` is not within the map.
+    pub fn checksum(&self, part: &[u8]) -> u32 {
+        const PIECE: usize = 4 << 20;
+        let mut at = part.as_ptr().addr() - self.0.as_ptr().addr();
+        let mut checksum = crc32fast::Hasher::new();
+        for piece in part.chunks(PIECE) {
+            checksum.update(piece);
+            self.release(at..at + piece.len());
+            at += piece.len();
+        }
+        checksum.finalize()
+    }
+
+    /// Lets go of the memory that holds a range; whoever reads it again gets it from the file again. Systems that
+    /// have no such thing keep it until they need the memory.
+    ///
+    /// # Panics
+    /// When the range is not within the file.
+    pub fn release(&self, range: Range<usize>) {
+        assert!(range.start <= range.end && range.end <= self.0.len(), "a range of the file");
+        #[cfg(unix)]
+        if !range.is_empty() {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the map is shared and read-only, so that dropped pages come back from the file with the same
+            // bytes (see `open` for who may change the file): no reference into the map sees another value. A system
+            // that refuses keeps the pages, which is as good.
+            let _ = unsafe { self.0.unchecked_advise_range(advice, range.start, range.len()) };
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
-use sprat::{Engine, Image, Kernels, Plan, Team};
+use sprat::{Engine, Image, ImageError, Kernels, Plan, Team};
 use sprat_format::Limits;
 
 use crate::import::{Checkpoint, OpenOptions};
@@ -92,7 +92,22 @@ impl Model {
     /// # Errors
     /// What is wrong with the file.
     pub fn image(&self) -> Result<Image<'_>> {
-        Image::new(self.bytes()).map_err(|error| anyhow!("{error}")).with_context(|| {
+        self.usable(Image::new(self.bytes()))
+    }
+
+    /// The same for a file of which no weight is needed: no more of it is held in memory than is looked at.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn image_without_weights(&self) -> Result<Image<'_>> {
+        match &self.bytes {
+            Bytes::File(file) => self.usable(Image::with_checksum(file, |part| file.checksum(part))),
+            Bytes::Memory(_) => self.image(),
+        }
+    }
+
+    fn usable<'m>(&self, image: Result<Image<'m>, ImageError>) -> Result<Image<'m>> {
+        image.map_err(|error| anyhow!("{error}")).with_context(|| {
             format!("{} cannot be used: if it was copied, copy it again, else pack it again", self.path)
         })
     }

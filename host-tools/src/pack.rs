@@ -1,22 +1,25 @@
 //! Packing: a checkpoint becomes the file that a device runs.
 //!
-//! Tensors pass through one at a time, so memory is that of the largest one. The bytes depend on the
+//! Tensors pass through one at a time and in bands of rows, so memory is that of the largest one at most. The bytes depend on the
 //! checkpoint and the options alone (no time, no path, no machine), so a packed file can be reproduced and
 //! compared. A file appears under its name only when it is whole.
 
-use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Cursor, Seek, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
 use sprat_board_support::memory::PROMPT_BYTES_A_TOKEN;
-use sprat_format::{
-    Config, Element, KvType, Layout as RowLayout, Limits, Meta, Role, Sink, TensorSpec, WriteError, Writer,
-};
+use sprat_format::{Config, Element, KvType, Layout as RowLayout, Limits, Meta, Role, TensorSpec, Writer};
 
 use crate::import::Checkpoint;
 use crate::map::PageBuffer;
-use crate::quantize;
+use crate::output::Unfinished;
+
+mod stream;
+
+pub(crate) use stream::Tensors;
+use stream::{SeekSink, failed};
 
 /// The context that a model is packed for when nothing is said, or less if it has fewer positions.
 const DEFAULT_CONTEXT: u32 = 2048;
@@ -118,25 +121,6 @@ impl PackOptions {
     }
 }
 
-/// Where a packed file goes: anything that can be written to and sought in.
-struct SeekSink<W> {
-    out: W,
-    at: u64,
-}
-
-impl<W: Write + Seek> Sink for SeekSink<W> {
-    type Error = std::io::Error;
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-        if offset != self.at {
-            self.out.seek(SeekFrom::Start(offset))?;
-        }
-        self.out.write_all(bytes)?;
-        self.at = offset + bytes.len() as u64;
-        Ok(())
-    }
-}
-
 /// What a model will be packed as.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -188,65 +172,63 @@ pub fn write(
     progress: &ProgressBar,
 ) -> Result<u64> {
     let Layout { config, limits, specs } = layout(checkpoint, options)?;
-    let name = options.name.as_deref().unwrap_or(&checkpoint.name);
-    let meta = Meta {
+    let meta = metadata(checkpoint, options, config, limits, "");
+    let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
+    progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
+    write_tensors(&meta, tokenizer, &specs, out, |tensors, spec| {
+        let name = checkpoint.tensor_name(spec);
+        progress.set_message(name.to_owned());
+        let read = |rows| checkpoint.read_rows(spec.role, spec.layer, rows);
+        tensors.rows(spec, name, read, |count| progress.inc(count))?;
+        checkpoint.release(spec.role, spec.layer);
+        Ok(())
+    })
+}
+
+/// What the packed file says of the model, with the recipe of its quantization.
+pub(crate) fn metadata<'a>(
+    checkpoint: &'a Checkpoint,
+    options: &'a PackOptions,
+    config: Config,
+    limits: Limits,
+    recipe: &'a str,
+) -> Meta<'a> {
+    Meta {
         config,
         limits,
-        name,
+        name: options.name.as_deref().unwrap_or(&checkpoint.name),
         source: &checkpoint.source,
         tool: TOOL,
-        recipe: "",
+        recipe,
         chat_template: &checkpoint.chat_template,
         bos: checkpoint.bos,
         add_bos: checkpoint.add_bos,
         end_tokens: checkpoint.end_tokens.iter().copied().collect(),
-    };
-    let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
-    progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
-    write_tensors(&meta, tokenizer, &specs, out, |spec| {
-        let name = checkpoint.tensor_name(spec).to_owned();
-        progress.set_message(name.clone());
-        let weights = checkpoint.read(spec.role, spec.layer)?;
-        progress.inc(weights.len() as u64);
-        Ok((name, weights))
-    })
+    }
 }
 
-/// Writes a packed file of the tensors of `specs`, whose names (for messages) and weights `read` gives in that
-/// order, and returns its length.
+/// Writes a packed file of the tensors of `specs`, each of which `write` gives to the file when it is its turn, and
+/// returns its length.
 ///
 /// # Errors
-/// What `read` says; a weight that cannot be stored, by tensor and place; a failed write.
-pub(crate) fn write_tensors(
+/// What `write` says; a failed write.
+pub(crate) fn write_tensors<W: Write + Seek>(
     meta: &Meta<'_>,
     tokenizer: &[u8],
     specs: &[TensorSpec],
-    out: impl Write + Seek,
-    mut read: impl FnMut(&TensorSpec) -> Result<(String, Vec<f32>)>,
+    out: W,
+    mut write: impl FnMut(&mut Tensors<'_, '_, W>, &TensorSpec) -> Result<()>,
 ) -> Result<u64> {
     let texts = [meta.name, meta.source, meta.recipe, meta.chat_template].map(str::len).iter().sum::<usize>();
     let mut buffer = vec![0; META_BYTES + texts];
     let meta = meta.encode(&mut buffer).context("the metadata are too large")?;
-    let sink = SeekSink { out, at: 0 };
-    let mut writer = Writer::begin(sink, meta, tokenizer, specs).map_err(failed)?;
+    let mut writer = Writer::begin(SeekSink::new(out), meta, tokenizer, specs).map_err(failed)?;
     for spec in specs {
-        let (name, weights) = read(spec)?;
-        let encoded = quantize::encode(spec.element, spec.cols as usize, &weights)
-            .with_context(|| format!("tensor {name}"))?;
-        let encoded = quantize::arrange(spec, encoded);
-        writer.tensor(&encoded.values, &encoded.scales).map_err(failed)?;
+        write(&mut Tensors { writer: &mut writer }, spec)?;
     }
-    let (mut sink, length) = writer.finish().map_err(failed)?;
-    sink.out.flush()?;
+    let (sink, length) = writer.finish().map_err(failed)?;
+    sink.into_inner().flush()?;
     Ok(length)
-}
-
-/// The format's error with what the system said as its own cause.
-fn failed(error: WriteError<std::io::Error>) -> anyhow::Error {
-    match error {
-        WriteError::Sink(error) => anyhow::Error::new(error).context("cannot write the packed file"),
-        other => anyhow!("cannot write the packed file: {other}"),
-    }
 }
 
 /// Packs into a file, which appears only when it is whole: until then it has another name beside it. `check` sees
@@ -261,17 +243,11 @@ pub fn to_file(
     progress: &ProgressBar,
     check: impl FnOnce(u64) -> Result<()>,
 ) -> Result<u64> {
-    let what = || format!("cannot write {}", path.display());
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".sprat-").suffix(".part");
-    // Temporary files are private by default; the packed file is to be as readable as any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let file = builder.tempfile_in(parent).with_context(what)?;
+    let file = Unfinished::beside(path)?;
+    // A tensor's bands are large; what is buffered are the tables.
     let length = write(checkpoint, options, BufWriter::new(file.as_file()), progress)?;
     check(length)?;
-    file.persist(path).map_err(|error| error.error).with_context(what)?;
+    file.finish()?;
     Ok(length)
 }
 
@@ -296,6 +272,7 @@ mod tests {
     use super::*;
     use crate::fixture::{self, HuggingFace};
     use crate::import::{Dtype, OpenOptions};
+    use crate::quantize;
 
     fn open(path: &Path) -> Checkpoint {
         Checkpoint::open(path, &OpenOptions::default()).unwrap()

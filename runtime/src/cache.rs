@@ -24,7 +24,7 @@ enum Store<'a> {
     F32(&'a mut [f32]),
 }
 
-/// One head's positions from the first up to some position.
+/// Some of one head's positions.
 pub(crate) enum Run<'c> {
     Q8(Q8Heads<'c>),
     /// positions x head_dim.
@@ -123,15 +123,15 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// The keys of one head at the first `positions` positions.
-    pub(crate) fn keys(&self, layer: usize, head: usize, positions: usize) -> Run<'_> {
+    /// The keys of one head at some positions, of a q8 cache from an even one on.
+    pub(crate) fn keys(&self, layer: usize, head: usize, positions: Range<usize>) -> Run<'_> {
         let base = self.base(layer, head);
-        self.keys.run(base..base + positions, self.stride)
+        self.keys.run(base + positions.start..base + positions.end, self.stride)
     }
 
-    /// The values of one head at the first `positions` positions.
-    pub(crate) fn values(&self, layer: usize, head: usize, positions: usize) -> Run<'_> {
+    /// The values of one head at some positions, of a q8 cache from an even one on.
+    pub(crate) fn values(&self, layer: usize, head: usize, positions: Range<usize>) -> Run<'_> {
         let base = self.base(layer, head);
-        self.values.run(base..base + positions, self.stride)
+        self.values.run(base + positions.start..base + positions.end, self.stride)
     }
 }

@@ -31,7 +31,7 @@ pub struct Engine<'i, 'm, 'a> {
     cache: Cache<'a>,
     /// V, logits after the last token; or room for a block of them.
     logits: &'a mut [f32],
-    /// H: what they are computed from.
+    /// E: what they are computed from.
     last: &'a mut [f32],
     /// context: a prompt's tokens.
     tokens: &'a mut [u32],
@@ -178,7 +178,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             plan,
             cache: Cache::carve(&mut carver, config, &limits, &plan.sizes),
             logits: carver.take(plan.sizes.logits),
-            last: carver.take(config.hidden_size as usize),
+            last: carver.take(config.embedding_width() as usize),
             tokens: carver.take(limits.context as usize),
             scratch: carver.take(plan.scratch_bytes),
             position: 0,
@@ -198,6 +198,12 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// Lets an observer know of every stage from now on.
     pub fn set_probe(&mut self, probe: &'a dyn Probe) {
         self.meter.probe = Some(probe);
+    }
+
+    /// Shows an observer the numbers that quantization rounds from now on.
+    #[cfg(feature = "taps")]
+    pub fn set_tap(&mut self, tap: &'a dyn crate::meter::Tap) {
+        self.meter.tap = Some(tap);
     }
 
     /// Chooses the token that follows, from all logits or from blocks of them, which go through `hash` too. The logits
@@ -291,7 +297,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         }
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
         let compute = Compute { kernels: self.kernels, team: self.team, meter };
-        logits(&self.weights, compute, &mut scratch, self.last, self.logits, &mut each);
+        let config = self.image.config();
+        logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, &mut each);
     }
 
     /// Tokenizes a text, without the token that begins a text.
@@ -375,14 +382,14 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             for index in 0..chunk.len() {
                 let token = number * chunk_size + index;
                 if wanted(token) {
-                    finish(config, &self.weights, compute, &scratch, index, self.last);
+                    finish(config, &self.weights, compute, &mut scratch, index, self.last);
                 }
                 if wanted(token) && !in_blocks {
                     let each = &mut |_, all: &mut [f32]| {
                         self.meter.begin(Stage::Outside);
                         each(token, all);
                     };
-                    logits(&self.weights, compute, &mut scratch, self.last, self.logits, each);
+                    logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
                 }
             }
         }

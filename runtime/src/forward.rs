@@ -4,15 +4,17 @@
 //! is a chunk of one, and both compute the same bits. Everything clever is called from here, not in here.
 //!
 //! T: tokens in the chunk; H: hidden_size; Q: heads*head_dim; KV: kv_heads*head_dim; F: ffn_size;
-//! V: vocab_size; P: dims/2 rotated pairs.
+//! V: vocab_size; E: embedding_width, which is H unless projected; P: dims/2 rotated pairs.
 
-use sprat_format::{Config, FeedForward};
+use sprat_format::{Block, Config};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
+use crate::family::EVERY_FAMILY;
 use crate::kernels::Prepared;
 use crate::layers::{
-    Compute, Input, Product, activate, activate_gate, add, attend, norm, rotary_angles, rotate,
+    Angles, Compute, Input, Product, add_output, attend, block_input, embed, expand, normalize,
+    normalize_heads, rotate, soft_cap,
 };
 use crate::meter::Stage;
 use crate::plan::Sizes;
@@ -29,8 +31,8 @@ pub(crate) struct Scratch<'a> {
     att: &'a mut [f32],    // T x Q: what attention read
     up: &'a mut [f32],     // T x F
     gate: &'a mut [f32],   // T x F
-    cos: &'a mut [f32],    // T x P
-    sin: &'a mut [f32],    // T x P
+    cos: &'a mut [f32],    // T x P, and again for layers with a window
+    sin: &'a mut [f32],    // as many
     scores: &'a mut [f32], // attention's work space: see the plan
     xq: Prepared<'a>,      // T x widest padded row: quantized input of a matrix
     q_head: &'a mut [i8],  // members x quantized queries of heads that go together
@@ -88,22 +90,16 @@ pub(crate) fn forward(
     let meter = compute.meter;
 
     meter.begin(Stage::Embedding);
-    for (i, (token, x)) in tokens.iter().zip(x.chunks_exact_mut(hidden)).enumerate() {
-        weights.token_embedding.row(*token as usize, x);
-        if let Some(positions) = &weights.position_embedding {
-            let h = &mut h[..hidden];
-            positions.row(start + i, h);
-            (compute.kernels.add)(h, x);
-        }
-    }
-    rotary_angles(weights.rotary_frequencies, start, scratch.cos, scratch.sin);
+    embed(config, weights, compute, tokens, start, h, xq, x);
+    let angles = Angles::of_chunk(weights, count, start, scratch.cos, scratch.sin);
+    let side_by_side = EVERY_FAMILY && config.block != Block::Serial;
 
     for l in 0..config.layers as usize {
         // The image's check found every layer.
         let Some(layer) = weights.layer(l) else { return };
-        norm(config, compute, layer.attention_norm, layer.attention_norm_bias, x, h);
+        let input = block_input(config, compute, layer.attention_norm.as_ref(), x, h);
         meter.begin(Stage::Qkv);
-        Input::new(h, xq).times_each(
+        Input::new(input, xq).times_each(
             compute,
             [
                 Product { matrix: &layer.query, bias: layer.query_bias, out: q },
@@ -111,53 +107,67 @@ pub(crate) fn forward(
                 Product { matrix: &layer.value, bias: layer.value_bias, out: v },
             ],
         );
-        rotate(config, compute, count, q, scratch.cos, scratch.sin);
-        rotate(config, compute, count, k, scratch.cos, scratch.sin);
+        normalize_heads(config, compute, &layer, count, q, k);
+        rotate(config, compute, l, count, &angles, q);
+        rotate(config, compute, l, count, &angles, k);
+        meter.show_heads(l, q, k);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
             cache.put(l, start + i, k, v, compute.kernels);
         }
+        if side_by_side {
+            // Both blocks read the residual stream as it is now: on one norm, which is still in h, or on two.
+            if let Some(norm) = &layer.ffn_norm {
+                normalize(config, compute, norm, x, h);
+            }
+            expand(config.feed_forward, compute, &layer, count, h, xq, gate, up);
+        }
+
         meter.begin(Stage::Attention);
         let work = Workspace { floats: scratch.scores, bytes: scratch.q_head };
-        attend(config, compute, cache, l, start, q, work, att);
+        attend(config, compute, cache, weights.alibi_slopes, l, start, q, work, att);
         meter.begin(Stage::Output);
         Input::new(att, xq).times(compute, &layer.attention_output, layer.attention_output_bias, h);
-        add(compute, count, h, x);
+        let (output_norm, norm) = (layer.attention_output_norm.as_ref(), layer.attention_norm.as_ref());
+        add_output(config, compute, count, output_norm, norm, h, x);
 
-        norm(config, compute, layer.ffn_norm, layer.ffn_norm_bias, x, h);
-        meter.begin(Stage::FeedForward);
-        let keys = Product { matrix: &layer.up, bias: layer.up_bias, out: up };
-        match (config.feed_forward, &layer.gate) {
-            (FeedForward::Gated(activation), Some(matrix)) => {
-                let gates = Product { matrix, bias: layer.gate_bias, out: gate };
-                Input::new(h, xq).times_each(compute, [keys, gates]);
-                activate_gate(compute, activation, count, gate, up);
-            }
-            (FeedForward::Plain(activation) | FeedForward::Gated(activation), _) => {
-                Input::new(h, xq).times_each(compute, [keys]);
-                activate(compute, activation, count, up);
-            }
+        if !side_by_side {
+            let input = block_input(config, compute, layer.ffn_norm.as_ref(), x, h);
+            expand(config.feed_forward, compute, &layer, count, input, xq, gate, up);
         }
         Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
-        add(compute, count, h, x);
+        add_output(config, compute, count, layer.ffn_output_norm.as_ref(), layer.ffn_norm.as_ref(), h, x);
+        meter.show_residual(l, x);
     }
 }
 
-/// What the logits after the chunk's token number `index` are computed from: `last` (H).
+/// What the logits after the chunk's token number `index` are computed from: `last` (E).
 pub(crate) fn finish(
     config: &Config,
     weights: &Weights,
     compute: Compute,
-    scratch: &Scratch,
+    scratch: &mut Scratch,
     index: usize,
     last: &mut [f32],
 ) {
-    let x = &scratch.x[index * last.len()..(index + 1) * last.len()];
-    norm(config, compute, weights.final_norm, weights.final_norm_bias, x, last);
+    let hidden = config.hidden_size as usize;
+    let x = &scratch.x[index * hidden..(index + 1) * hidden];
+    let h = match &weights.head_projection {
+        Some(_) => &mut scratch.h[..hidden],
+        None => &mut *last,
+    };
+    match &weights.final_norm {
+        Some(norm) => normalize(config, compute, norm, x, h),
+        None => h.copy_from_slice(x),
+    }
+    if let Some(matrix) = &weights.head_projection {
+        Input::new(&scratch.h[..hidden], &mut scratch.xq).times(compute, matrix, None, last);
+    }
 }
 
-/// The logits (V) that follow from `last` (H), in blocks of as many as `block` holds: `each` gets the first token of
+/// The logits (V) that follow from `last` (E), in blocks of as many as `block` holds: `each` gets the first token of
 /// a block and the block.
 pub(crate) fn logits(
+    config: &Config,
     weights: &Weights,
     compute: Compute,
     scratch: &mut Scratch,
@@ -173,6 +183,7 @@ pub(crate) fn logits(
         let block = &mut block[..rows.len()];
         let bias = weights.head_bias.map(|bias| &bias[rows.clone()]);
         input.times(compute, &weights.head.part(rows), bias, block);
+        soft_cap(config.logit_softcap, block);
         each(first, block);
     }
 }

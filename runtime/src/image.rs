@@ -6,6 +6,7 @@
 use sprat_format::tokenizer::{TokenizerError, TokenizerTables};
 use sprat_format::{Config, FormatError, Limits, Meta, PackedFile, messages};
 
+use crate::family::missing_part;
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -33,6 +34,8 @@ pub enum ImageError {
     Format(FormatError),
     /// The tokenizer's section.
     Tokenizer(TokenizerError),
+    /// The tokenizer is of a kind that this build leaves out (feature `every-family`).
+    TokenizerKind,
     /// The tokenizer has more tokens than the model.
     Vocabulary {
         /// Tokens of the tokenizer.
@@ -57,6 +60,9 @@ messages!(ImageError {
     ),
     Self::Format(error) => ("{}", error),
     Self::Tokenizer(error) => ("section TOKN: {}", error),
+    Self::TokenizerKind => (
+        "the tokenizer is Unigram or normalizes Unicode, which this build leaves out: build with the feature every-family"
+    ),
     Self::Vocabulary { tokenizer, model } => (
         "the tokenizer has {} tokens, the model only {}",
         tokenizer,
@@ -77,18 +83,40 @@ impl<'m> Image<'m> {
     /// # Errors
     /// The first thing found wrong.
     pub fn new(bytes: &'m [u8]) -> Result<Self, ImageError> {
+        Self::check(bytes, PackedFile::parse)
+    }
+
+    /// The same with the caller's way of computing a section's CRC-32, for who reads files larger than memory.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "std")]
+    pub fn with_checksum(bytes: &'m [u8], checksum_of: impl Fn(&'m [u8]) -> u32) -> Result<Self, ImageError> {
+        Self::check(bytes, |bytes| PackedFile::parse_with(bytes, checksum_of))
+    }
+
+    fn check(
+        bytes: &'m [u8],
+        parse: impl FnOnce(&'m [u8]) -> Result<PackedFile<'m>, FormatError>,
+    ) -> Result<Self, ImageError> {
         let by = bytes.as_ptr().addr() % ARENA_ALIGNMENT;
         if by != 0 {
             return Err(ImageError::Misaligned { by });
         }
-        let file = PackedFile::parse(bytes).map_err(ImageError::Format)?;
-        if let Some(part) = file.meta().config.uncommon_part() {
+        let file = parse(bytes).map_err(ImageError::Format)?;
+        if let Some(part) = missing_part(&file.meta().config) {
             return Err(ImageError::Part { part });
         }
         let section = file.tokenizer_section();
         let tokenizer = match section.is_empty() {
             true => None,
-            false => Some(Tokenizer::new(TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?)),
+            false => {
+                let tables = TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?;
+                if !Tokenizer::supports(&tables) {
+                    return Err(ImageError::TokenizerKind);
+                }
+                Some(Tokenizer::new(tables))
+            }
         };
         let model = file.meta().config.vocab_size;
         if let Some(tokenizer) = tokenizer.as_ref().map(Tokenizer::vocab_size).filter(|&size| size > model) {

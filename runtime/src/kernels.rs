@@ -21,6 +21,7 @@ use core::ops::Range;
 use half::f16;
 use sprat_format::{Activation, Layout};
 
+use crate::family::EVERY_FAMILY;
 use crate::team::Tile;
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -138,6 +139,28 @@ pub(crate) struct Attention<'c> {
     pub keys: Q8Heads<'c>,
     /// P values.
     pub values: Q8Heads<'c>,
+    /// What becomes of the scores before they are weighed, in models where something does.
+    pub adjust: Option<Adjust>,
+}
+
+impl Attention<'_> {
+    /// What becomes of the scores, in builds that know of it.
+    #[inline(always)]
+    pub(crate) fn adjust(&self) -> Option<&Adjust> {
+        if EVERY_FAMILY { self.adjust.as_ref() } else { None }
+    }
+}
+
+/// What becomes of scores before they are weighed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adjust {
+    /// Positions from the first on that have no weight, although they count for the values' largest scale; fewer than
+    /// all.
+    pub skip: usize,
+    /// For each head what a score loses with each position before the last, in the unit of scores (ALiBi).
+    pub slopes: [f32; PAIR],
+    /// What scores are softly capped by, in their unit; 0 for nothing.
+    pub soft_cap: f32,
 }
 
 /// Work space of attention.

@@ -15,11 +15,12 @@
 //! | [`sampler`](Sampler) | logits to a token |
 //! | [`tokenizer`] | text to tokens and back, from tables in flash |
 //! | `forward` | the transformer, start to end, as one readable story |
-//! | `layers`, `cache` | norm, linear, rotary, attention, feed-forward; keys and values |
+//! | `layers`, `cache` | embedding, norm, linear, rotary, attention, feed-forward; keys and values |
 //! | [`kernels`](Kernels), `math` | inner loops for one target; every transcendental function |
 //! | [`team`](Team) | several cores at one piece of work |
 //! | [`meter`](Probe) | products counted, stages told to an observer |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
+//! | `family` | which parts this build has |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
 //! # Principles
@@ -59,6 +60,7 @@ extern crate std;
 mod arena;
 mod cache;
 mod engine;
+mod family;
 mod forward;
 mod generate;
 mod hash;
@@ -82,6 +84,8 @@ pub use image::{Image, ImageError};
 pub use kernels::Kernels;
 #[cfg(feature = "battery")]
 pub use kernels::{BATTERY_BYTES, Mismatch, Workload, battery};
+#[cfg(feature = "taps")]
+pub use meter::Tap;
 pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};

@@ -89,6 +89,11 @@ pub(crate) fn sqrt(x: f32) -> f32 {
     libm::sqrtf(x)
 }
 
+/// The hyperbolic tangent. The error is at most 1.8e-7 (measured, see the test below).
+pub(crate) fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (1.0 + exp_apart(2.0 * x))
+}
+
 /// x * sigmoid(x).
 #[inline]
 pub(crate) fn silu(x: f32) -> f32 {
@@ -168,6 +173,16 @@ mod tests {
             worst = worst.max((f64::from(cos) - libm::cos(x.into())).abs());
         }
         assert!(worst > 1e-8 && worst < 1.2e-7, "{worst:e}");
+    }
+
+    #[test]
+    fn tanh_errs_by_at_most_the_stated_bound() {
+        let mut worst = 0.0f64;
+        for x in floats(997, |x| x.abs() < 1e3) {
+            worst = worst.max((f64::from(tanh(x)) - libm::tanh(x.into())).abs());
+        }
+        assert!(worst > 1e-8 && worst < 1.8e-7, "{worst:e}");
+        assert_eq!([tanh(f32::INFINITY), tanh(f32::NEG_INFINITY), tanh(0.0)], [1.0, -1.0, 0.0]);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use core::cell::Cell;
 
+use crate::weights::Matrix;
+
 /// A part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -65,11 +67,61 @@ pub trait Probe: Sync {
     fn begin(&self, stage: Stage);
 }
 
-/// The engine's counter and observer.
+/// Whoever wants to see the numbers that quantization rounds: calibration, on the host.
+#[cfg(feature = "taps")]
+pub trait Tap: Sync {
+    /// Rows (T x columns) that a matrix multiplies, as they are before they are quantized. `matrix` is the address of
+    /// its values; of matrices that read the same input, the first one's.
+    fn input(&self, matrix: usize, rows: &[f32]);
+    /// The queries (T x heads*head_dim) and keys (T x kv_heads*head_dim) of a layer, rotated.
+    fn heads(&self, layer: usize, queries: &[f32], keys: &[f32]);
+    /// The residual stream (T x H) after a layer.
+    fn residual(&self, layer: usize, rows: &[f32]) {
+        let _ = (layer, rows);
+    }
+}
+
+/// The engine's counter and observers.
 #[derive(Default)]
 pub(crate) struct Meter<'p> {
     products: Cell<u64>,
     pub(crate) probe: Option<&'p dyn Probe>,
+    #[cfg(feature = "taps")]
+    pub(crate) tap: Option<&'p dyn Tap>,
+}
+
+#[cfg(feature = "taps")]
+impl Meter<'_> {
+    pub(crate) fn show_input(&self, matrix: &Matrix, rows: &[f32]) {
+        if let Some(tap) = self.tap {
+            tap.input(matrix.address(), rows);
+        }
+    }
+
+    pub(crate) fn show_heads(&self, layer: usize, queries: &[f32], keys: &[f32]) {
+        if let Some(tap) = self.tap {
+            tap.heads(layer, queries, keys);
+        }
+    }
+
+    pub(crate) fn show_residual(&self, layer: usize, rows: &[f32]) {
+        if let Some(tap) = self.tap {
+            tap.residual(layer, rows);
+        }
+    }
+}
+
+/// Without the feature there is no one to show anything to.
+#[cfg(not(feature = "taps"))]
+impl Meter<'_> {
+    #[inline(always)]
+    pub(crate) fn show_input(&self, _: &Matrix, _: &[f32]) {}
+
+    #[inline(always)]
+    pub(crate) fn show_heads(&self, _: usize, _: &[f32], _: &[f32]) {}
+
+    #[inline(always)]
+    pub(crate) fn show_residual(&self, _: usize, _: &[f32]) {}
 }
 
 impl Meter<'_> {

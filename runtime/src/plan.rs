@@ -53,7 +53,7 @@ pub(crate) struct Sizes {
     pub kv: usize,
     /// T x F, `f32`: feed-forward activations.
     pub ffn: usize,
-    /// T x dims/2, `f32`: cosines of the rotary angles, and as many sines.
+    /// T x dims/2, twice in models with a window, `f32`: cosines of the rotary angles, and as many sines.
     pub rotary: usize,
     /// members x (heads at once x context, and multipliers for a q8 cache), `f32` or `i32`: attention scores.
     pub scores: usize,
@@ -219,7 +219,8 @@ impl Plan {
             query: tokens * config.query_size() as usize,
             kv: tokens * config.kv_size() as usize,
             ffn: tokens * config.ffn_size as usize,
-            rotary: tokens * (config.rotary_dims() / 2) as usize,
+            // Layers with a window may have angles of their own.
+            rotary: tokens * (config.rotary_dims() / 2) as usize * if config.window == 0 { 1 } else { 2 },
             scores,
             quantized: tokens * 2 * padded,
             quantized_groups: tokens * groups,
@@ -264,7 +265,7 @@ impl Plan {
             }
         };
         let logits = Bytes::ZERO.and(Some(sizes.logits), F32);
-        let last = Bytes::ZERO.and(Some(config.hidden_size as usize), F32);
+        let last = Bytes::ZERO.and(Some(config.embedding_width() as usize), F32);
         let prompt = Bytes::ZERO.and(Some(limits.context as usize), size_of::<u32>());
         let tokenizer = Bytes::ZERO.and(Some(scratch_words(limits.prompt_bytes as usize)), size_of::<u32>());
         let (Some(kv_bytes), Some(logits_bytes), Some(tokens_bytes)) = (cache.0, logits.0, prompt.0) else {

@@ -9,6 +9,7 @@ use bytemuck::Pod;
 use half::f16;
 use sprat_format::{Element, PackedFile, Role, Tensor, WORD};
 
+use crate::family::EVERY_FAMILY;
 use crate::kernels::Q8;
 
 /// A matrix of rows (outputs) x columns (inputs) in flash.
@@ -52,6 +53,16 @@ impl<'m> Matrix<'m> {
             Self::F32 { cols, values } => values.len() / cols,
             Self::F16 { cols, values } => values.len() / cols,
             Self::Q8 { matrix, .. } => matrix.rows,
+        }
+    }
+
+    /// Where its values begin.
+    #[cfg(feature = "taps")]
+    pub(crate) fn address(&self) -> usize {
+        match self {
+            Self::F32 { values, .. } => values.as_ptr().addr(),
+            Self::F16 { values, .. } => values.as_ptr().addr(),
+            Self::Q8 { matrix, .. } => matrix.values.as_ptr().addr(),
         }
     }
 
@@ -106,10 +117,22 @@ impl<'m> Matrix<'m> {
     }
 }
 
-/// The weights of one layer.
+/// A norm's weight and bias.
+pub(crate) struct NormWeights<'m> {
+    pub weight: &'m [f32],
+    pub bias: Option<&'m [f32]>,
+}
+
+/// What `find` finds, in builds that know the parts which plain models lack.
+#[inline(always)]
+fn uncommon<T>(find: impl FnOnce() -> Option<T>) -> Option<T> {
+    if EVERY_FAMILY { find() } else { None }
+}
+
+/// The weights of one layer. Of the norms there are those that stand in the configuration.
 pub(crate) struct LayerWeights<'m> {
-    pub attention_norm: &'m [f32],
-    pub attention_norm_bias: Option<&'m [f32]>,
+    pub attention_norm: Option<NormWeights<'m>>,
+    pub attention_output_norm: Option<NormWeights<'m>>,
     pub query: Matrix<'m>,
     pub query_bias: Option<&'m [f32]>,
     pub key: Matrix<'m>,
@@ -118,8 +141,10 @@ pub(crate) struct LayerWeights<'m> {
     pub value_bias: Option<&'m [f32]>,
     pub attention_output: Matrix<'m>,
     pub attention_output_bias: Option<&'m [f32]>,
-    pub ffn_norm: &'m [f32],
-    pub ffn_norm_bias: Option<&'m [f32]>,
+    pub query_norm: Option<NormWeights<'m>>,
+    pub key_norm: Option<NormWeights<'m>>,
+    pub ffn_norm: Option<NormWeights<'m>>,
+    pub ffn_output_norm: Option<NormWeights<'m>>,
     pub gate: Option<Matrix<'m>>,
     pub gate_bias: Option<&'m [f32]>,
     pub up: Matrix<'m>,
@@ -132,10 +157,15 @@ pub(crate) struct LayerWeights<'m> {
 pub(crate) struct Weights<'i, 'm> {
     file: &'i PackedFile<'m>,
     pub token_embedding: Matrix<'m>,
+    pub embedding_norm: Option<NormWeights<'m>>,
+    pub embedding_projection: Option<Matrix<'m>>,
     pub position_embedding: Option<Matrix<'m>>,
     pub rotary_frequencies: &'m [f32],
-    pub final_norm: &'m [f32],
-    pub final_norm_bias: Option<&'m [f32]>,
+    pub window_frequencies: Option<&'m [f32]>,
+    /// Empty without ALiBi.
+    pub alibi_slopes: &'m [f32],
+    pub final_norm: Option<NormWeights<'m>>,
+    pub head_projection: Option<Matrix<'m>>,
     pub head: Matrix<'m>,
     pub head_bias: Option<&'m [f32]>,
 }
@@ -148,6 +178,10 @@ fn vector<'m>(file: &PackedFile<'m>, role: Role, layer: usize) -> Option<&'m [f3
     file.tensor(role, layer).and_then(|tensor| typed(tensor.values))
 }
 
+fn norm<'m>(file: &PackedFile<'m>, weight: Role, bias: Role, layer: usize) -> Option<NormWeights<'m>> {
+    Some(NormWeights { weight: vector(file, weight, layer)?, bias: vector(file, bias, layer) })
+}
+
 impl<'i, 'm> Weights<'i, 'm> {
     /// `None` when the file's bytes are not aligned for their elements.
     pub(crate) fn new(file: &'i PackedFile<'m>) -> Option<Self> {
@@ -155,10 +189,14 @@ impl<'i, 'm> Weights<'i, 'm> {
         Some(Self {
             file,
             token_embedding,
+            embedding_norm: uncommon(|| norm(file, Role::EmbeddingNorm, Role::EmbeddingNormBias, 0)),
+            embedding_projection: uncommon(|| matrix(file, Role::EmbeddingProjection, 0)),
             position_embedding: matrix(file, Role::PositionEmbedding, 0),
             rotary_frequencies: vector(file, Role::RotaryFrequencies, 0).unwrap_or_default(),
-            final_norm: vector(file, Role::FinalNorm, 0)?,
-            final_norm_bias: vector(file, Role::FinalNormBias, 0),
+            window_frequencies: uncommon(|| vector(file, Role::WindowFrequencies, 0)),
+            alibi_slopes: uncommon(|| vector(file, Role::AlibiSlopes, 0)).unwrap_or_default(),
+            final_norm: norm(file, Role::FinalNorm, Role::FinalNormBias, 0),
+            head_projection: uncommon(|| matrix(file, Role::HeadProjection, 0)),
             head: matrix(file, Role::Head, 0).unwrap_or(token_embedding),
             head_bias: vector(file, Role::HeadBias, 0),
         })
@@ -169,9 +207,12 @@ impl<'i, 'm> Weights<'i, 'm> {
     pub(crate) fn layer(&self, layer: usize) -> Option<LayerWeights<'m>> {
         let matrix = |role| matrix(self.file, role, layer);
         let vector = |role| vector(self.file, role, layer);
+        let norm = |weight, bias| norm(self.file, weight, bias, layer);
         Some(LayerWeights {
-            attention_norm: vector(Role::AttentionNorm)?,
-            attention_norm_bias: vector(Role::AttentionNormBias),
+            attention_norm: norm(Role::AttentionNorm, Role::AttentionNormBias),
+            attention_output_norm: uncommon(|| {
+                norm(Role::AttentionOutputNorm, Role::AttentionOutputNormBias)
+            }),
             query: matrix(Role::Query)?,
             query_bias: vector(Role::QueryBias),
             key: matrix(Role::Key)?,
@@ -180,8 +221,10 @@ impl<'i, 'm> Weights<'i, 'm> {
             value_bias: vector(Role::ValueBias),
             attention_output: matrix(Role::AttentionOutput)?,
             attention_output_bias: vector(Role::AttentionOutputBias),
-            ffn_norm: vector(Role::FeedForwardNorm)?,
-            ffn_norm_bias: vector(Role::FeedForwardNormBias),
+            query_norm: uncommon(|| norm(Role::QueryNorm, Role::QueryNormBias)),
+            key_norm: uncommon(|| norm(Role::KeyNorm, Role::KeyNormBias)),
+            ffn_norm: norm(Role::FeedForwardNorm, Role::FeedForwardNormBias),
+            ffn_output_norm: uncommon(|| norm(Role::FeedForwardOutputNorm, Role::FeedForwardOutputNormBias)),
             gate: matrix(Role::Gate),
             gate_bias: vector(Role::GateBias),
             up: matrix(Role::Up)?,

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind};
 use sprat_board_support::memory::{Board, Region};
+use sprat_format::PackedFile;
 use tempfile::TempDir;
 
 /// What to build. Holds what a firmware depends on beside the sources.
@@ -61,6 +62,9 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     cargo.current_dir(&workspace).env("SPRAT_MODEL", &model);
     cargo.args(["build", "--profile", "firmware", "--package", board.name]);
     cargo.args(["--target", board.target, "--message-format", "json-render-diagnostics"]);
+    if needs_every_family(&model)? {
+        cargo.args(["--features", "every-family"]);
+    }
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),
         None => cargo.env_remove("SPRAT_CONTEXT"),
@@ -90,6 +94,13 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
         bail!("cargo built no program called {}", board.name);
     }
     Ok(built)
+}
+
+/// Whether a model has parts that firmware for plain models leaves out. What is no packed file is for the build to
+/// refuse.
+fn needs_every_family(model: &Path) -> Result<bool> {
+    let bytes = fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
+    Ok(PackedFile::parse(&bytes).is_ok_and(|file| file.meta().config.uncommon_part().is_some()))
 }
 
 /// The programs that cargo's messages say it built.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Cursor;
+use std::ops::Range;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -154,8 +155,10 @@ impl Shape {
         };
         let mut numbers = Numbers(1);
         let mut bytes = Vec::new();
-        pack::write_tensors(&meta, &[], &specs, Cursor::new(&mut bytes), |spec| {
-            Ok((spec.role.name().to_owned(), weights(spec, &mut numbers)))
+        pack::write_tensors(&meta, &[], &specs, Cursor::new(&mut bytes), |tensors, spec| {
+            let (weights, cols) = (weights(spec, &mut numbers), spec.cols as usize);
+            let read = |rows: Range<usize>| Ok(weights[rows.start * cols..rows.end * cols].to_vec());
+            tensors.rows(spec, spec.role.name(), read, |_| ())
         })?;
         Ok(Model::from_memory(PageBuffer::copy_of(&bytes)?, &name))
     }

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::Kernels;
 use sprat_board_support::protocol::Request;
@@ -14,13 +16,15 @@ use super::arguments::{
     PackArguments, RunArguments,
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
+use crate::calibrate::{self, calibrate};
 use crate::emulate::{Emulated, Wanted};
-use crate::eval::{evaluate, write_chart};
+use crate::eval::evaluate;
 use crate::import::Checkpoint;
-use crate::inspect::{inspect, inspect_image};
+use crate::inspect::{Opened, Order, add_statistics, diff, inspect_image};
 use crate::logits::{Feeding, logits};
 use crate::model::{Model, kernels};
-use crate::pack;
+use crate::output::write_whole;
+use crate::pack::{self, PackOptions};
 use crate::plan::Subject;
 use crate::progress::bar;
 use crate::run::{RunOptions, run};
@@ -74,10 +78,14 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     // The RAM is known before anything is written; the flash only when the file is.
     check(0)?;
     let progress = bar("packing");
-    let length = pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?;
+    let length = match &arguments.calibration.calibrate {
+        Some(text) => calibrated(&checkpoint, &options, arguments, text, &progress, check)?,
+        None => pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?,
+    };
     progress.finish_and_clear();
     let model = Model::open(&arguments.output, &arguments.open.options(), &progress)?;
-    let image = model.image().context("the file that was just written cannot be read back")?;
+    let image =
+        model.image_without_weights().context("the file that was just written cannot be read back")?;
     if arguments.json {
         return print_json(&inspect_image(&image));
     }
@@ -85,8 +93,45 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     Ok(())
 }
 
+/// Packs with a calibration text, and says what that brought.
+fn calibrated(
+    checkpoint: &Checkpoint,
+    options: &PackOptions,
+    arguments: &PackArguments,
+    text: &Path,
+    progress: &ProgressBar,
+    check: impl FnOnce(u64) -> Result<()>,
+) -> Result<u64> {
+    let text = std::fs::read_to_string(text)
+        .with_context(|| format!("cannot read the calibration text {}", text.display()))?;
+    let calibrated = calibrate(checkpoint, options, &text, arguments.calibration.goals(), progress)?;
+    progress.suspend(|| eprint!("{}", calibrated.to_text()));
+    calibrate::to_file(&calibrated, &arguments.output, check)
+}
+
 fn inspect_file(arguments: &InspectArguments) -> Result<()> {
-    let inspection = inspect(&arguments.file, &arguments.open.options())?;
+    let options = arguments.open.options();
+    let opened = Opened::open(&arguments.file, &options)?;
+    let reader = opened.reader()?;
+    let progress = bar("reading");
+    if let Some(other) = &arguments.diff {
+        let other = Opened::open(other, &options)?;
+        let mut difference = diff(&reader, &other.reader()?, &progress)?;
+        progress.finish_and_clear();
+        if arguments.sort != Order::File {
+            difference.sort();
+        }
+        return match arguments.json {
+            true => print_json(&difference),
+            false => print(&difference.to_text()),
+        };
+    }
+    let mut inspection = reader.inspection();
+    if arguments.tensors {
+        add_statistics(&mut inspection, &reader, &progress)?;
+        progress.finish_and_clear();
+    }
+    inspection.sort(arguments.sort);
     match arguments.json {
         true => print_json(&inspection),
         false => print(&inspection.to_text(arguments.tensors)),
@@ -181,16 +226,39 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
     progress.finish_and_clear();
     let text = read_text(arguments)?;
     let progress = bar("measuring");
-    let evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
+    let mut evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
     progress.finish_and_clear();
+    if arguments.json.is_some() || arguments.html.is_some() {
+        let files = arguments.files.iter().chain([&arguments.against, &arguments.text]);
+        let files: Vec<_> = files.chain(&open.tokenizer).map(PathBuf::as_path).collect();
+        evaluation.attribute(command_line(), &files)?;
+    }
     if let Some(path) = &arguments.json {
-        let json = serde_json::to_string_pretty(&evaluation)? + "\n";
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(path, (serde_json::to_string_pretty(&evaluation)? + "\n").as_bytes())?;
     }
     if let Some(path) = &arguments.chart {
-        write_chart(&evaluation, path)?;
+        evaluation.write_chart(path)?;
+    }
+    if let Some(path) = &arguments.html {
+        evaluation.write_html(path)?;
     }
     print(&evaluation.to_text())
+}
+
+/// The command as it was given, quoted where a shell needs it.
+fn command_line() -> String {
+    let quoted = |argument: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(&byte);
+        match !argument.is_empty() && argument.bytes().all(plain) {
+            true => argument,
+            false => format!("'{}'", argument.replace('\'', r"'\''")),
+        }
+    };
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let program = Path::new(&program).file_name().map_or("sprat".into(), |name| name.to_string_lossy());
+    let program = std::iter::once(program.into_owned());
+    program.chain(arguments).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// The shape whose growth is drawn when nothing is said: a GPT-2 so small that the quadratic cost takes a second.

@@ -4,6 +4,7 @@
 //! without the family's prefix, and refuses what is missing, extra or of another shape by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -13,20 +14,30 @@ use sprat_format::Role;
 
 use super::families::{Blueprint, SUPPORTED, Tie, Wanted, blueprint};
 use super::settings::{Settings, parse_object, token_ids};
-use super::tensor::{Dtype, Source, Stored};
-use super::{Checkpoint, OpenOptions, Tensors};
+use super::tensor::{Dtype, Source, Storage, Stored};
+use super::{Checkpoint, OpenOptions, Tensors, recognize};
 use crate::map::MappedFile;
 
 /// Endings of buffers that older checkpoints hold beside their weights: masks and recomputable tables.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
 
 /// A tensor as the files have it.
-struct Present {
-    file: usize,
-    offset: usize,
-    bytes: usize,
-    dtype: safetensors::Dtype,
-    shape: Vec<usize>,
+pub(super) struct Present {
+    pub file: usize,
+    pub offset: usize,
+    pub bytes: usize,
+    /// How it is stored, or by what name that is known, where it is not supported.
+    pub storage: std::result::Result<Storage, String>,
+    /// The outermost dimension first.
+    pub shape: Vec<usize>,
+}
+
+/// What the tensors of a family are called in a format.
+pub(super) struct Names<'n> {
+    /// The name of a tensor that the blueprint calls thus, without its prefix.
+    pub of: &'n dyn Fn(&str) -> String,
+    /// The name of the output head.
+    pub head: &'n str,
 }
 
 /// Opens the directory.
@@ -50,7 +61,9 @@ pub(super) fn open(directory: &Path, options: &OpenOptions) -> Result<Checkpoint
     let (files, present) = find_tensors(directory)?;
     let prefixed = present.keys().any(|name| name.starts_with(blueprint.prefix));
     let config = blueprint.config;
-    let tensors = assign(blueprint, &present, prefixed, &files)?;
+    let prefix = if prefixed { blueprint.prefix } else { "" };
+    let names = Names { of: &|name| format!("{prefix}{name}"), head: "lm_head.weight" };
+    let tensors = assign(blueprint, &present, &names, &files)?;
     let mut checkpoint =
         Checkpoint::new(config, name_of(directory), format!("Hugging Face {family}"), files, tensors);
     checkpoint.take_tokens(special_tokens(directory, &config_map)?);
@@ -110,10 +123,31 @@ fn tensor_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![single])
 }
 
+/// Whether a file has the shape of safetensors: the length of a header that fits into it, and JSON.
+pub(super) fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{') && header_bytes(bytes).is_some_and(|header| header < bytes.len() as u64)
+}
+
+/// Bytes that a safetensors file says its header has.
+fn header_bytes(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|&length| u64::from_le_bytes(length))
+}
+
 fn find_tensors(directory: &Path) -> Result<(Vec<MappedFile>, BTreeMap<String, Present>)> {
     let (mut files, mut present) = (Vec::new(), BTreeMap::new());
     for path in tensor_files(directory)? {
         let map = MappedFile::open(&path)?;
+        if let Some(what) = recognize::foreign(&map) {
+            bail!("{} is {what}", path.display());
+        }
+        let header = header_bytes(&map).unwrap_or(u64::MAX);
+        ensure!(
+            header <= (map.len() as u64).saturating_sub(8),
+            "{} ({} bytes) is not a whole safetensors file: its header alone would have {header} bytes, download it \
+             again",
+            path.display(),
+            map.len()
+        );
         let (header, metadata) = SafeTensors::read_metadata(&map).with_context(|| {
             format!(
                 "{} ({} bytes) is not a whole safetensors file: damaged or cut short, download it again",
@@ -128,7 +162,7 @@ fn find_tensors(directory: &Path) -> Result<(Vec<MappedFile>, BTreeMap<String, P
                 // The header is a length of 8 bytes and that many bytes of JSON.
                 offset: 8 + header + from,
                 bytes: to - from,
-                dtype: info.dtype,
+                storage: storage(info.dtype),
                 shape: info.shape.clone(),
             };
             if present.insert(name.clone(), tensor).is_some() {
@@ -140,29 +174,37 @@ fn find_tensors(directory: &Path) -> Result<(Vec<MappedFile>, BTreeMap<String, P
     Ok((files, present))
 }
 
+fn storage(dtype: safetensors::Dtype) -> std::result::Result<Storage, String> {
+    Ok(Storage::Plain(match dtype {
+        safetensors::Dtype::F32 => Dtype::F32,
+        safetensors::Dtype::F16 => Dtype::F16,
+        safetensors::Dtype::BF16 => Dtype::Bf16,
+        other => return Err(format!("{other:?}")),
+    }))
+}
+
 /// Gives each role its tensor and refuses what does not match.
-fn assign(
+pub(super) fn assign(
     blueprint: Blueprint,
     present: &BTreeMap<String, Present>,
-    prefixed: bool,
+    names: &Names<'_>,
     files: &[MappedFile],
 ) -> Result<Tensors> {
-    let Blueprint { config, prefix, mut wanted, rotary, tie } = blueprint;
-    let full_name = |name: &str| if prefixed { format!("{prefix}{name}") } else { name.to_owned() };
+    let Blueprint { config, mut wanted, rotary, tie, .. } = blueprint;
     for want in &mut wanted {
-        want.name = full_name(&want.name);
+        want.name = (names.of)(&want.name);
     }
     let embedding = wanted[0].name.clone();
-    let head = Wanted::matrix("lm_head.weight".into(), Role::Head, None, &config);
-    let is_embedding = |stored: &Present| {
-        present.get(&embedding).is_some_and(|other| bytes_of(other, files) == bytes_of(stored, files))
-    };
+    let head = Wanted::matrix(names.head.into(), Role::Head, None, &config);
+    let is_embedding =
+        |stored: &Present| present.get(&embedding).is_some_and(|other| same_bytes(other, stored, files));
     // A tied head may be stored once more; what it holds must then be the embedding.
     match (tie, present.get(&head.name)) {
         (Tie::Tied, Some(stored)) => ensure!(
             is_embedding(stored),
-            "config.json: tie_word_embeddings = true, but lm_head.weight differs from {embedding}: set it to \
-             false if the head is meant to be a matrix of its own"
+            "config.json: tie_word_embeddings = true, but {} differs from {embedding}: set it to false if the head \
+             is meant to be a matrix of its own",
+            names.head
         ),
         (Tie::TiedUnlessPresent, Some(stored)) if is_embedding(stored) => {}
         (Tie::Tied | Tie::TiedUnlessPresent, None) => {}
@@ -172,10 +214,8 @@ fn assign(
     let missing: Vec<&str> =
         wanted.iter().map(|want| &*want.name).filter(|&name| !present.contains_key(name)).collect();
     ensure!(missing.is_empty(), "the checkpoint lacks {}", listed(&missing));
-    let names: BTreeSet<&str> = wanted.iter().map(|want| &*want.name).collect();
-    let known = |name: &str| {
-        names.contains(name) || name == "lm_head.weight" || BUFFERS.iter().any(|end| name.ends_with(end))
-    };
+    let known: BTreeSet<&str> = wanted.iter().map(|want| &*want.name).chain([names.head]).collect();
+    let known = |name: &str| known.contains(name) || BUFFERS.iter().any(|end| name.ends_with(end));
     let extra: Vec<&str> = present.keys().map(|name| &**name).filter(|name| !known(name)).collect();
     ensure!(
         extra.is_empty(),
@@ -189,20 +229,18 @@ fn assign(
         let stored = &present[&want.name];
         ensure!(
             stored.shape == want.shape,
-            "tensor {} has the shape {:?}, config.json asks for {:?}",
+            "tensor {} has the shape {:?}, the configuration asks for {:?}",
             want.name,
             stored.shape,
             want.shape
         );
-        let dtype = match stored.dtype {
-            safetensors::Dtype::F32 => Dtype::F32,
-            safetensors::Dtype::F16 => Dtype::F16,
-            safetensors::Dtype::BF16 => Dtype::Bf16,
-            other => bail!("tensor {} is stored as {other:?}; supported: F32, F16, BF16", want.name),
+        let storage = match &stored.storage {
+            Ok(storage) => *storage,
+            Err(other) => bail!("tensor {} is stored as {other}; supported: F32, F16, BF16", want.name),
         };
         for (role, view) in want.parts {
             let Present { file, offset, bytes, .. } = *stored;
-            let source = Source::Mapped { file, offset, bytes, dtype, view };
+            let source = Source::Mapped { file, offset, bytes, storage, view };
             tensors.insert((want.layer, role), Stored { name: want.name.clone(), source });
         }
     }
@@ -213,8 +251,21 @@ fn assign(
     Ok(tensors)
 }
 
-fn bytes_of<'f>(tensor: &Present, files: &'f [MappedFile]) -> &'f [u8] {
-    &files[tensor.file][tensor.offset..tensor.offset + tensor.bytes]
+/// Whether two tensors hold the same bytes, of which no more than a piece is in memory at once.
+fn same_bytes(one: &Present, other: &Present, files: &[MappedFile]) -> bool {
+    const PIECE: usize = 1 << 20;
+    let pieces = (0..one.bytes).step_by(PIECE).map(|from| from..one.bytes.min(from + PIECE));
+    let same = |piece: Range<usize>| {
+        let [one, other] = [one, other].map(|tensor| {
+            let range = tensor.offset + piece.start..tensor.offset + piece.end;
+            (&files[tensor.file], range)
+        });
+        let same = one.0[one.1.clone()] == other.0[other.1.clone()];
+        one.0.release(one.1);
+        other.0.release(other.1);
+        same
+    };
+    one.bytes == other.bytes && pieces.into_iter().all(same)
 }
 
 /// The first few names, and how many more there are.

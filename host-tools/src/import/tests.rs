@@ -257,6 +257,50 @@ fn llama2c_files_are_read_with_and_without_a_head() {
 }
 
 #[test]
+fn llama2c_files_of_newer_versions_hold_the_same_model() {
+    let directory = temp();
+    for shared in [true, false] {
+        let oldest = open(&fixture::write_llama2c(directory.path(), 11, shared).unwrap()).unwrap();
+        for group in [None, Some(8)] {
+            let path = fixture::write_newer_llama2c(directory.path(), 11, shared, group).unwrap();
+            let newer = open(&path).unwrap();
+            let version = if group.is_none() { 1 } else { 2 };
+            assert_eq!(newer.source, format!("llama2.c version {version}"));
+            assert_eq!((newer.config, &newer.end_tokens), (oldest.config, &oldest.end_tokens));
+            assert_eq!(newer.tensors().count(), oldest.tensors().count());
+            for tensor in oldest.tensors() {
+                let expected = oldest.read(tensor.role, tensor.layer).unwrap();
+                let found = newer.read(tensor.role, tensor.layer).unwrap();
+                let quantized = group.is_some() && tensor.role.is_matrix();
+                let tolerance = if quantized { 0.3 / 127.0 / 2.0 * 1.001 } else { 0.0 };
+                let close = expected.iter().zip(&found).all(|(a, b)| (a - b).abs() <= tolerance);
+                assert!(close && expected.len() == found.len(), "{} {:?}", tensor.name, group);
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_llama2c_files_of_newer_versions_are_refused() {
+    let directory = temp();
+    let path = fixture::write_newer_llama2c(directory.path(), 11, true, Some(8)).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let check = |at: usize, bytes: &[u8], expected: &str| {
+        let mut changed = whole.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::write(&path, changed).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(expected), "expected {expected:?} in: {message}");
+    };
+    check(36, &[2], "flag for a shared head is 2");
+    check(37, &0i32.to_le_bytes(), "group size is 0");
+    check(37, &(-8i32).to_le_bytes(), "group size is -8");
+    check(37, &24i32.to_le_bytes(), "group size is 24");
+    check(37, &4i32.to_le_bytes(), "it is cut short, or of another format");
+    check(28, &(-272i32).to_le_bytes(), "-272, 32], which no model has");
+}
+
+#[test]
 fn damaged_and_foreign_files_are_refused_with_what_they_are() {
     let directory = temp();
     let path = fixture::write_llama2c(directory.path(), 12, true).unwrap();
@@ -270,10 +314,13 @@ fn damaged_and_foreign_files_are_refused_with_what_they_are() {
     check(&whole[..20], "no checkpoint that is known here");
     check(b"", "is empty");
     check(b"MZ\x90\x00 some other program, long enough for a header", "no checkpoint that is known here");
-    check(b"GGUF\x03\x00\x00\x00", "GGUF file, which is not supported");
-    check(b"PK\x03\x04 archive", "PyTorch");
+    check(b"GGUF\x03\x00\x00\x00", "the number of tensors at byte 8 needs 8 bytes");
+    check(b"PK\x03\x04 archive", "zip archive");
+    check(b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer");
     check(b"\x89SPRAT\r\n", "packed file already");
-    check(b"24ka\x01\x00\x00\x00 more of it, long enough for a header", "version 1 or 2 (ak42)");
+    check(b"24ka\x01\x00\x00\x00 more of it, not long enough", "its header alone has 256");
+    check(&[b"24ka\x03\x00\x00\x00", &[0; 248][..]].concat(), "its version is 3; supported: 0, 1 and 2");
+    check(&[b"24ka\x01\x00\x00\x00", &[0; 248][..]].concat(), "[0, 0, 0, 0, 0, 0, 0], which no model has");
     fs::remove_file(&path).unwrap();
     assert!(refusal(&path).contains("cannot read"));
 

@@ -113,6 +113,14 @@ impl<'a> PackedFile<'a> {
     /// # Errors
     /// The first thing found wrong, by field and value.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        Self::parse_with(bytes, Checksum::of)
+    }
+
+    /// The same with the caller's way of computing a section's CRC-32, for who reads files larger than memory.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_with(bytes: &'a [u8], checksum_of: impl Fn(&'a [u8]) -> u32) -> Result<Self, FormatError> {
         let sections = Self::sections_of(bytes)?;
         let mut known: [Option<&'a [u8]>; 4] = [None; 4];
         for section in sections.clone() {
@@ -127,7 +135,7 @@ impl<'a> PackedFile<'a> {
                 None if required => return Err(FormatError::UnknownSection { kind }),
                 None => {}
             }
-            let computed = Checksum::of(bytes);
+            let computed = checksum_of(bytes);
             if computed != checksum {
                 return Err(FormatError::SectionChecksum { kind, recorded: checksum, computed });
             }

@@ -1,7 +1,7 @@
 //! Writing a packed file, one tensor at a time.
 //!
 //! Sizes are known before values: the whole layout follows from the tensors' shapes, so a converter streams
-//! tensors through and never holds more than one. Only the header, which has the checksums, is written last;
+//! tensors through and never holds more than a piece of one. Only the header, which has the checksums, is written last;
 //! a file without its header is not a packed file, so an interrupted writer leaves nothing that loads.
 
 use core::fmt;
@@ -84,6 +84,8 @@ pub struct Writer<'s, S: Sink> {
     sink: S,
     specs: &'s [TensorSpec],
     written: usize,
+    /// Bytes of values of the tensor that is being written.
+    value_bytes: u64,
     sections: [Entry; SECTIONS],
     data: Checksum,
     data_at: u64,
@@ -134,7 +136,8 @@ impl<'s, S: Sink> Writer<'s, S> {
         }
         table.checksum = digest.value();
         let data_at = sections[3].offset;
-        Ok(Self { sink, specs, written: 0, sections, data: Checksum::new(), data_at, data_bytes: 0 })
+        let data = Checksum::new();
+        Ok(Self { sink, specs, written: 0, value_bytes: 0, sections, data, data_at, data_bytes: 0 })
     }
 
     /// Writes the next tensor of the announced ones.
@@ -142,24 +145,54 @@ impl<'s, S: Sink> Writer<'s, S> {
     /// # Errors
     /// A wrong number of bytes, a tensor too many, or the sink's error.
     pub fn tensor(&mut self, values: &[u8], scales: &[u8]) -> Result<(), WriteError<S::Error>> {
-        let index = self.written;
-        let Some(spec) = self.specs.get(index) else {
-            return Err(WriteError::TensorCount { need: self.specs.len(), have: index + 1 });
-        };
-        let needs = [(values, spec.value_bytes()), (scales, spec.scale_bytes())];
-        for (bytes, need) in needs {
-            let have = bytes.len() as u64;
+        self.values(values)?;
+        self.scales(scales)
+    }
+
+    /// Writes a piece of the values of the next tensor, the pieces in order; [`scales`](Self::scales) ends it.
+    ///
+    /// # Errors
+    /// More bytes than the tensor has, a tensor too many, or the sink's error.
+    pub fn values(&mut self, piece: &[u8]) -> Result<(), WriteError<S::Error>> {
+        let need = self.spec()?.value_bytes();
+        let have = self.value_bytes + piece.len() as u64;
+        if have > need {
+            return Err(WriteError::TensorBytes { index: self.written, need, have });
+        }
+        self.append(piece)?;
+        self.value_bytes = have;
+        Ok(())
+    }
+
+    /// Writes the scales of a tensor whose values are written.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values), or values that are still missing.
+    pub fn scales(&mut self, scales: &[u8]) -> Result<(), WriteError<S::Error>> {
+        let spec = self.spec()?;
+        for (have, need) in
+            [(self.value_bytes, spec.value_bytes()), (scales.len() as u64, spec.scale_bytes())]
+        {
             if have != need {
-                return Err(WriteError::TensorBytes { index, need, have });
+                return Err(WriteError::TensorBytes { index: self.written, need, have });
             }
         }
-        for (bytes, _) in needs {
-            self.append(bytes)?;
-            let padding = (ALIGNMENT - self.data_bytes % ALIGNMENT) % ALIGNMENT;
-            self.append(&[0; ALIGNMENT as usize][..padding as usize])?;
-        }
+        self.pad()?;
+        self.append(scales)?;
+        self.pad()?;
+        self.value_bytes = 0;
         self.written += 1;
         Ok(())
+    }
+
+    fn spec(&self) -> Result<&'s TensorSpec, WriteError<S::Error>> {
+        let need = self.specs.len();
+        self.specs.get(self.written).ok_or(WriteError::TensorCount { need, have: self.written + 1 })
+    }
+
+    fn pad(&mut self) -> Result<(), WriteError<S::Error>> {
+        let padding = (ALIGNMENT - self.data_bytes % ALIGNMENT) % ALIGNMENT;
+        self.append(&[0; ALIGNMENT as usize][..padding as usize])
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError<S::Error>> {
@@ -174,7 +207,7 @@ impl<'s, S: Sink> Writer<'s, S> {
     /// # Errors
     /// Tensors that are still missing, or the sink's error.
     pub fn finish(self) -> Result<(S, u64), WriteError<S::Error>> {
-        let Self { mut sink, specs, written, mut sections, data, data_at, data_bytes } = self;
+        let Self { mut sink, specs, written, mut sections, data, data_at, data_bytes, .. } = self;
         if written != specs.len() {
             return Err(WriteError::TensorCount { need: specs.len(), have: written });
         }

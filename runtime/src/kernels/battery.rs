@@ -6,8 +6,11 @@
 use half::f16;
 use sprat_format::{Activation, Layout};
 
-use super::{Attention, AttentionWork, HEAD_UNIT, Kernels, MIX_BLOCK, PAIR, Prepared, Q8, Q8Heads, portable};
+use super::{
+    Adjust, Attention, AttentionWork, HEAD_UNIT, Kernels, MIX_BLOCK, PAIR, Prepared, Q8, Q8Heads, portable,
+};
 use crate::arena::Carver;
+use crate::family::EVERY_FAMILY;
 use crate::team::Tile;
 
 /// Bytes of work space that the battery needs, 16-byte aligned.
@@ -246,6 +249,18 @@ fn rows(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize
 /// Components of a head: as small models have them, and with every tail.
 const HEAD_DIMS: [usize; 14] = [1, 2, 4, 5, 8, 12, 15, 16, 17, 24, 31, 32, 40, 64];
 
+/// Slopes, a soft cap, positions without weight, or several of these.
+fn some_adjustment(number: usize, positions: usize, random: &mut Random) -> Option<Adjust> {
+    let slopes = core::array::from_fn(|_| random.float().abs() * 65536.0);
+    let (cap, skip) = (random.float().abs() * 65536.0 + 1.0, (random.next() as usize % 4).min(positions - 1));
+    let has = |part: usize| number / 2 % 8 & part != 0;
+    Some(Adjust {
+        skip: if has(1) { skip } else { 0 },
+        slopes: if has(2) { slopes } else { [0.0; PAIR] },
+        soft_cap: if has(4) { cap } else { 0.0 },
+    })
+}
+
 fn q8_attention(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Result<usize, Mismatch> {
     let mut cases = 0;
     for head_dim in HEAD_DIMS {
@@ -279,18 +294,25 @@ fn q8_attention(kernels: &Kernels, work: &mut [u8], random: &mut Random) -> Resu
                 }
                 key_scales.iter_mut().chain(value_scales.iter_mut()).for_each(|s| *s = random.scale());
                 query.iter_mut().for_each(|x| *x = random.float());
-                let attention = Attention {
+                let plain = Attention {
                     query,
                     head_dim,
                     scale: sharpness * 65536.0,
                     keys: Q8Heads { values: keys, scales: key_scales, stride },
                     values: Q8Heads { values, scales: value_scales, stride },
+                    adjust: None,
                 };
-                found.fill(9.0);
-                (kernels.attend_q8)(&attention, &mut space, found);
-                (portable::KERNELS.attend_q8)(&attention, &mut space, expected);
-                compare("attend_q8", [head_dim, positions, heads, 0], found, expected)?;
-                cases += 1;
+                let adjust = some_adjustment(cases, positions, random);
+                for (number, adjust) in
+                    [None, adjust].into_iter().take(1 + usize::from(EVERY_FAMILY)).enumerate()
+                {
+                    let attention = Attention { adjust, ..plain };
+                    found.fill(9.0);
+                    (kernels.attend_q8)(&attention, &mut space, found);
+                    (portable::KERNELS.attend_q8)(&attention, &mut space, expected);
+                    compare("attend_q8", [head_dim, positions, heads, number], found, expected)?;
+                    cases += 1;
+                }
             }
         }
     }

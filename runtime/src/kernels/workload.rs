@@ -177,7 +177,8 @@ impl Workload {
                 };
                 let out: &mut [f32] = carver.take(heads * head_dim);
                 let head = Q8Heads { values, scales, stride };
-                let attention = Attention { query, head_dim, scale: 1e4, keys: head, values: head };
+                let attention =
+                    Attention { query, head_dim, scale: 1e4, keys: head, values: head, adjust: None };
                 count(&mut || (kernels.attend_q8)(&attention, &mut space, out))
             }
             Self::Softmax { positions } => {

@@ -8,7 +8,7 @@
 use sprat_format::WORD;
 
 use super::quantize::quantize_pairs;
-use crate::kernels::portable::attention::{FARTHEST, top};
+use crate::kernels::portable::attention::{LEAST_TOP, adjust, top};
 use crate::kernels::{Attention, AttentionWork, HEAD_UNIT, MIX_BLOCK, PAIR, SCORE_ONE, portable};
 
 mod mix;
@@ -18,9 +18,6 @@ mod weigh;
 use mix::mix;
 use score::score;
 use weigh::{multiply, weigh};
-
-/// From here up, the least score is farther than [`FARTHEST`].
-const LEAST_TOP: i32 = i32::MIN + FARTHEST as i32;
 
 pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &mut [f32]) {
     let Attention { head_dim, scale, keys, values, .. } = *attention;
@@ -42,7 +39,12 @@ pub(super) fn attend_q8(attention: &Attention, work: &mut AttentionWork, out: &m
     for (head, (x, factor)) in attention.query.chunks_exact(head_dim).zip(&mut factors).enumerate() {
         *factor = quantize_pairs(x, &mut query[2 * head..], 2 * heads) * scale;
     }
-    let largest = score(query, factors, &keys, &mut scores[..heads * positions]);
+    let mut largest = score(query, factors, &keys, &mut scores[..heads * positions]);
+    if let Some(how) = attention.adjust() {
+        for (head, largest) in largest[..heads].iter_mut().enumerate() {
+            *largest = adjust(how, how.slopes[head], &mut scores[head..heads * positions], heads);
+        }
+    }
     if padded > positions && largest[..heads].iter().any(|&largest| top(largest) < LEAST_TOP) {
         return attend_any(attention, work, out);
     }

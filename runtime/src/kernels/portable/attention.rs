@@ -12,13 +12,17 @@
 use half::f16;
 
 use super::{LANES, dot_i8, quantize_group, to_f32};
-use crate::kernels::{Attention, AttentionWork, MIX_BLOCK, Q8Heads, SCORE_ONE};
+use crate::kernels::{Adjust, Attention, AttentionWork, MIX_BLOCK, Q8Heads, SCORE_ONE};
+use crate::math;
 
 /// Coefficients of 2^-x for |x| <= 1/2, as fractions of [`SCORE_ONE`]: minimax of the relative error, with the constant 1.
 pub(in crate::kernels) const POWER: [i32; 4] = [SCORE_ONE, -45435, 15877, -3603];
 
 /// Weights of scores that are farther than this from the largest are 0. Its last bit is that of 32 whole powers.
 pub(in crate::kernels) const FARTHEST: u32 = (1 << 21) - 1;
+
+/// From here up, the least score is farther than [`FARTHEST`].
+pub(in crate::kernels) const LEAST_TOP: i32 = i32::MIN + FARTHEST as i32;
 
 /// The largest weight times the largest scale.
 pub(in crate::kernels) const MOST: f32 = 32767.0;
@@ -43,10 +47,15 @@ pub(in crate::kernels) fn attend_with(
     let positions = keys.scales.len();
     let scores = &mut work.scores[..positions];
     let quantized = &mut work.query[..keys.stride];
-    for (query, out) in attention.query.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)) {
+    let heads = attention.query.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
+    for (head, (query, out)) in heads.enumerate() {
         let factor = quantize_group(query, quantized) * scale;
         score(quantized, factor, &keys, scores);
-        let top = top(scores.iter().fold(i32::MIN, |most, score| most.max(*score)));
+        let largest = match attention.adjust() {
+            Some(how) => adjust(how, how.slopes[head], scores, 1),
+            None => scores.iter().fold(i32::MIN, |most, score| most.max(*score)),
+        };
+        let top = top(largest);
         out.fill(0.0);
         let mut total = 0.0;
         for (run, scores) in scores.chunks_mut(MIX_BLOCK).enumerate() {
@@ -69,6 +78,28 @@ pub(in crate::kernels) fn score(query: &[i8], factor: f32, keys: &Q8Heads, score
         // The conversion goes towards zero and to the nearest end for what is beyond it.
         *score = (dot_i8(key, query) as f32 * to_f32(*scale) * factor) as i32;
     }
+}
+
+/// Adjusts the scores of one head, `stride` apart, and returns the largest. A score that counts is never so low that
+/// one that does not has a weight beside it.
+#[inline(never)]
+pub(in crate::kernels) fn adjust(how: &Adjust, slope: f32, scores: &mut [i32], stride: usize) -> i32 {
+    let positions = scores.len().div_ceil(stride);
+    let mut largest = i32::MIN;
+    for (position, score) in scores.iter_mut().step_by(stride).enumerate() {
+        if position < how.skip {
+            *score = i32::MIN;
+            continue;
+        }
+        if how.soft_cap != 0.0 {
+            // Conversions go towards zero and to the nearest end.
+            *score = (how.soft_cap * math::tanh(*score as f32 / how.soft_cap)) as i32;
+        }
+        let distance = (positions - 1 - position) as f32;
+        *score = score.saturating_sub((slope * distance) as i32).max(LEAST_TOP);
+        largest = largest.max(*score);
+    }
+    largest
 }
 
 /// The whole power above the largest score, from which distances are measured.
@@ -185,8 +216,9 @@ mod tests {
             let query = [127.0, -3.0, 20.0, 0.0, -90.0, 55.0, 1.0].map(|q: f32| q / 256.0);
             let head = |values| Q8Heads { values, scales: &scales, stride };
             let scale = core::f32::consts::LOG2_E * 65536.0 / (head_dim as f32).sqrt();
+            let (keys_of, values_of) = (head(&keys), head(&values));
             let attention =
-                Attention { query: &query, head_dim, scale, keys: head(&keys), values: head(&values) };
+                Attention { query: &query, head_dim, scale, keys: keys_of, values: values_of, adjust: None };
             let mut out = [9.0; 7];
             let work = &mut AttentionWork {
                 scores: &mut vec![0; positions],
