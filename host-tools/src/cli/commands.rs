@@ -63,8 +63,13 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     for note in &checkpoint.notes {
         eprintln!("note: {note}");
     }
+    pack_checkpoint(arguments, &checkpoint)
+        .with_context(|| format!("cannot pack {}", arguments.source.display()))
+}
+
+fn pack_checkpoint(arguments: &PackArguments, checkpoint: &Checkpoint) -> Result<()> {
     let options = arguments.options();
-    let layout = pack::layout(&checkpoint, &options)?;
+    let layout = pack::layout(checkpoint, &options)?;
     let boards = arguments.boards.load()?;
     let board = arguments.board.as_deref().map(|name| boards.by_name(name)).transpose()?;
     let check = |file_bytes: u64| match board {
