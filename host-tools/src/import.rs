@@ -68,6 +68,10 @@ pub struct Checkpoint {
     pub end_tokens: Vec<u32>,
     /// What was noticed on the way and a person should know.
     pub notes: Vec<String>,
+    /// What was done to it since it was trained, for people: a packed file's recipe begins with it.
+    pub recipe: String,
+    /// The tokens that are left of its vocabulary, by their old ids, ascending; `None` when all are.
+    kept: Option<Vec<u32>>,
     files: Vec<MappedFile>,
     tensors: Tensors,
 }
@@ -143,6 +147,8 @@ impl Checkpoint {
             add_bos: false,
             end_tokens: Vec::new(),
             notes: Vec::new(),
+            recipe: String::new(),
+            kept: None,
             files,
             tensors,
         }
@@ -173,7 +179,7 @@ impl Checkpoint {
         let (outside, layers): (Vec<_>, Vec<_>) =
             self.tensors.iter().partition(|((layer, _), _)| layer.is_none());
         layers.into_iter().chain(outside).map(|(&(layer, role), stored)| {
-            let (rows, cols) = stored.shape();
+            let (rows, cols) = self.shape(role, stored);
             TensorInfo { role, layer, name: &stored.name, rows, cols, storage: stored.storage() }
         })
     }
@@ -183,7 +189,7 @@ impl Checkpoint {
     /// # Errors
     /// The model has no such tensor, or a number in it is infinite or not a number.
     pub fn read(&self, role: Role, layer: Option<u16>) -> Result<Vec<f32>> {
-        let rows = self.stored(role, layer)?.shape().0;
+        let rows = self.shape(role, self.stored(role, layer)?).0;
         self.read_rows(role, layer, 0..rows)
     }
 
@@ -195,6 +201,23 @@ impl Checkpoint {
     /// # Panics
     /// When it has no such rows.
     pub fn read_rows(&self, role: Role, layer: Option<u16>, rows: Range<usize>) -> Result<Vec<f32>> {
+        match (&self.kept, role) {
+            (Some(kept), Role::TokenEmbedding | Role::Head) => {
+                // Runs of neighbours are read at once.
+                let runs = kept[rows].chunk_by(|id, next| id + 1 == *next);
+                let runs = runs.map(|run| run[0] as usize..run[0] as usize + run.len());
+                Ok(runs.map(|run| self.read_stored(role, layer, run)).collect::<Result<Vec<_>>>()?.concat())
+            }
+            (Some(kept), Role::HeadBias) => {
+                let all = self.read_stored(role, layer, rows)?;
+                Ok(kept.iter().map(|&id| all[id as usize]).collect())
+            }
+            _ => self.read_stored(role, layer, rows),
+        }
+    }
+
+    /// Rows of a tensor as the checkpoint has it.
+    fn read_stored(&self, role: Role, layer: Option<u16>, rows: Range<usize>) -> Result<Vec<f32>> {
         let stored = self.stored(role, layer)?;
         let cols = stored.shape().1;
         let values = match &stored.source {
@@ -220,6 +243,41 @@ impl Checkpoint {
     fn stored(&self, role: Role, layer: Option<u16>) -> Result<&Stored> {
         let stored = self.tensors.get(&(layer, role));
         stored.ok_or_else(|| anyhow!("the model has no tensor {}", role.name()))
+    }
+
+    /// Rows and columns of a tensor, of the tokens that are kept.
+    fn shape(&self, role: Role, stored: &Stored) -> (usize, usize) {
+        let (rows, cols) = stored.shape();
+        match (&self.kept, role) {
+            (Some(kept), Role::TokenEmbedding | Role::Head) => (kept.len(), cols),
+            (Some(kept), Role::HeadBias) => (rows, kept.len()),
+            _ => (rows, cols),
+        }
+    }
+
+    /// The recipe of a packed file: what was done to the checkpoint, and how it was quantized.
+    pub(crate) fn recipe_with(&self, quantization: &str) -> String {
+        let parts = [self.recipe.as_str(), quantization].into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The tokens that are left of a trimmed vocabulary, by their old ids, ascending.
+    pub fn kept(&self) -> Option<&[u32]> {
+        self.kept.as_deref()
+    }
+
+    /// Keeps some tokens, by their ids, ascending, whose tokenizer is `section`: they become 0, 1, 2 and so on. Special
+    /// tokens must be among them.
+    pub(crate) fn select_tokens(&mut self, kept: Vec<u32>, section: Vec<u8>) {
+        let new = |id: u32| kept.binary_search(&id).ok().map(|place| place as u32);
+        self.config.vocab_size = kept.len() as u32;
+        self.tokenizer = Some(section);
+        self.bos = self.bos.and_then(new);
+        self.add_bos &= self.bos.is_some();
+        self.end_tokens = self.end_tokens.iter().copied().filter_map(new).collect();
+        // Trimmed again, the ids are those of the first trimming.
+        let old = |id: u32| self.kept.as_ref().map_or(id, |before| before[id as usize]);
+        self.kept = Some(kept.into_iter().map(old).collect());
     }
 
     /// Lets go of the memory that holds a tensor's part of its file. It may be read again.
@@ -254,6 +312,10 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
             Some(file) => tokenizer::llama2c(&file, vocab_size)?,
             None => return without_tokenizer(checkpoint, "tokenizer.bin"),
         },
+        None if checkpoint.source.starts_with(gguf::NAME) => match gguf::tokenizer_of(path, vocab_size)? {
+            Some(import) => import,
+            None => return without_tokenizer(checkpoint, "vocabulary in the file and no tokenizer.json"),
+        },
         None if ["tokenizer.json", "tokenizer.model", "vocab.json"]
             .iter()
             .any(|name| beside(name).is_some()) =>
@@ -281,6 +343,10 @@ fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
         return tokenizer::hugging_face_directory(path, vocab_size);
     }
     let file = MappedFile::open(path)?;
+    if file.starts_with(gguf::MAGIC) {
+        let import = gguf::tokenizer_of(path, vocab_size)?;
+        return import.with_context(|| format!("{}: it has no vocabulary; expected one", path.display()));
+    }
     match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
         // The first field of a tokenizer.model: a piece. It is the length of the longest token in a tokenizer.bin, as

@@ -203,7 +203,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Inspection {
         name: checkpoint.name.clone(),
         source: checkpoint.source.clone(),
         tool: String::new(),
-        recipe: String::new(),
+        recipe: checkpoint.recipe.clone(),
         config: checkpoint.config,
         parameters: parameters(&tensors),
         limits: None,

@@ -26,3 +26,4 @@ pub mod quantize;
 pub mod run;
 pub mod table;
 pub mod threads;
+pub mod trim;

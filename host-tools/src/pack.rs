@@ -172,7 +172,7 @@ pub fn write(
     progress: &ProgressBar,
 ) -> Result<u64> {
     let Layout { config, limits, specs } = layout(checkpoint, options)?;
-    let meta = metadata(checkpoint, options, config, limits, "");
+    let meta = metadata(checkpoint, options, config, limits, &checkpoint.recipe);
     let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
     progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
     write_tensors(&meta, tokenizer, &specs, out, |tensors, spec| {

@@ -84,6 +84,88 @@ fn pack_and_inspect_tell_the_same_of_a_model() {
 }
 
 #[test]
+fn inspect_tells_what_numbers_are_like_and_what_differs() {
+    let shop = Workshop::new();
+    let found = shop.json(&["inspect", "tiny.bin", "--tensors", "--sort", "largest", "--json"]);
+    let tensors = found["tensors"].as_array().unwrap();
+    let largest = |tensor: &Value| {
+        let of = |name: &str| tensor["statistics"][name].as_f64().unwrap().abs();
+        of("min").max(of("max"))
+    };
+    assert!(tensors.is_sorted_by(|a, b| largest(a) >= largest(b)));
+    let embedding = tensors.iter().find(|tensor| tensor["role"] == "token_embedding").unwrap();
+    assert!((0.28..=0.3).contains(&largest(embedding)), "{embedding}");
+    // Evenly distributed numbers of at most 0.3.
+    let rms = embedding["statistics"]["rms"].as_f64().unwrap();
+    assert!((rms - 0.3 / 3f64.sqrt()).abs() < 0.005, "{rms}");
+    assert_eq!(embedding["statistics"]["outliers"], json!(0.0));
+    let packed = shop.json(&["inspect", "tiny.sprat", "--json"]);
+    let roles = packed["roles"].as_array().unwrap();
+    let sum: u64 = roles.iter().map(|role| role["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(sum, packed["file_bytes"].as_u64().unwrap());
+    assert_eq!(sum, fs::metadata(shop.path("tiny.sprat")).unwrap().len());
+    let text = shop.succeed(&["inspect", "tiny.sprat", "--tensors"]);
+    assert!(
+        text.contains("6 sigma") && text.contains("of the file") && text.contains("(tokenizer)"),
+        "{text}"
+    );
+
+    shop.succeed(&["pack", "tiny.bin", "-o", "other.sprat", "--tensor", "up=f16", "--context", "16"]);
+    let diff = shop.json(&["inspect", "tiny.sprat", "--diff", "other.sprat", "--sort", "bytes", "--json"]);
+    let settings: Vec<_> =
+        diff["settings"].as_array().unwrap().iter().map(|one| one["setting"].as_str().unwrap()).collect();
+    assert_eq!(settings, ["file_bytes", "limits.context", "limits.prompt_bytes"]);
+    let differ = |diff: &Value| {
+        let tensors = diff["tensors"].as_array().unwrap().iter();
+        let changed = tensors.filter(|one| one["distance"]["changed"] != json!(0));
+        changed.map(|one| one["tensor"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(differ(&diff), ["up 0", "up 1"]);
+    let relative = diff["tensors"][0]["distance"]["relative"].as_f64().unwrap();
+    assert!((1e-4..1e-2).contains(&relative), "{relative}");
+    let quantized = shop.json(&["inspect", "tiny.bin", "--diff", "tiny.sprat", "--json"]);
+    // Vectors are packed as they are.
+    assert!(differ(&quantized).contains(&"token_embedding".into()));
+    assert!(!differ(&quantized).iter().any(|name| name.contains("norm")));
+    let text = shop.succeed(&["inspect", "tiny.bin", "--diff", "tiny.bin"]);
+    assert!(text.starts_with("no setting differs; of ") && text.ends_with(", 0 differ\n"), "{text}");
+    write_model(&HuggingFace::gpt2(2), shop.directory.path(), "gpt2");
+    let text = shop.succeed(&["inspect", "tiny.bin", "--diff", "gpt2"]);
+    assert!(
+        text.contains("only in the first: rotary_frequencies, gate 0") && text.contains("position_embedding"),
+        "{text}"
+    );
+}
+
+#[test]
+fn pack_trims_the_vocabulary_and_says_what_is_lost() {
+    let shop = Workshop::new();
+    fs::write(shop.path("domain.txt"), "abc abc ab d\nabc d\n".repeat(10)).unwrap();
+    let pack = ["pack", "tiny.bin", "-o", "trimmed.sprat", "--trim-vocab", "domain.txt"];
+    let output = shop.run(&pack);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    for expected in ["of 272 tokens kept", "tokens a byte instead of", "last tenth", "tensors: "] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let [whole, trimmed] =
+        ["tiny.sprat", "trimmed.sprat"].map(|file| shop.json(&["inspect", file, "--json"]));
+    let size = |json: &Value| json["config"]["vocab_size"].as_u64().unwrap();
+    assert!(size(&trimmed) < size(&whole) && size(&trimmed) >= 259);
+    assert!(trimmed["recipe"].as_str().unwrap().starts_with("vocabulary trimmed from 272 to"));
+    assert!(trimmed["tokenizer"]["bytes"].as_u64() < whole["tokenizer"]["bytes"].as_u64());
+    // The domain's text needs as many tokens as before.
+    let text = |file| {
+        shop.json(&["run", file, "--prompt", "abc", "--max-tokens", "1", "--json"])["prompt_tokens"].clone()
+    };
+    assert_eq!(text("tiny.sprat"), text("trimmed.sprat"));
+    shop.fail(&[&pack[..], &["--keep-tokens", "9"]].concat(), &["at most 9 tokens", "kept in any case"]);
+    shop.fail(&["pack", "tiny.bin", "-o", "x.sprat", "--trim-vocab", "none.txt"], &["cannot read none.txt"]);
+    let wrong = ["pack", "tiny.bin", "-o", "x.sprat", "--keep-tokens", "300"];
+    assert_eq!(shop.run(&wrong).status.code(), Some(2), "without a text there is nothing to count");
+}
+
+#[test]
 fn a_damaged_packed_file_is_refused_with_the_section() {
     let shop = Workshop::new();
     let whole = fs::read(shop.path("tiny.sprat")).unwrap();

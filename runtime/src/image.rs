@@ -6,7 +6,7 @@
 use sprat_format::tokenizer::{TokenizerError, TokenizerTables};
 use sprat_format::{Config, FormatError, Limits, Meta, PackedFile, messages};
 
-use crate::family::missing_part;
+use crate::family::{missing_part, missing_tokenizer_part};
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -34,8 +34,6 @@ pub enum ImageError {
     Format(FormatError),
     /// The tokenizer's section.
     Tokenizer(TokenizerError),
-    /// The tokenizer is of a kind that this build leaves out (feature `every-family`).
-    TokenizerKind,
     /// The tokenizer has more tokens than the model.
     Vocabulary {
         /// Tokens of the tokenizer.
@@ -60,9 +58,6 @@ messages!(ImageError {
     ),
     Self::Format(error) => ("{}", error),
     Self::Tokenizer(error) => ("section TOKN: {}", error),
-    Self::TokenizerKind => (
-        "the tokenizer is Unigram or normalizes Unicode, which this build leaves out: build with the feature every-family"
-    ),
     Self::Vocabulary { tokenizer, model } => (
         "the tokenizer has {} tokens, the model only {}",
         tokenizer,
@@ -112,8 +107,8 @@ impl<'m> Image<'m> {
             true => None,
             false => {
                 let tables = TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?;
-                if !Tokenizer::supports(&tables) {
-                    return Err(ImageError::TokenizerKind);
+                if let Some(part) = missing_tokenizer_part(&tables) {
+                    return Err(ImageError::Part { part });
                 }
                 Some(Tokenizer::new(tables))
             }

@@ -23,7 +23,7 @@ mod tests;
 mod unigram;
 
 use sprat_format::messages;
-use sprat_format::tokenizer::{TokenFlags, TokenizerKind, TokenizerTables};
+use sprat_format::tokenizer::{TokenFlags, TokenizerTables};
 
 use self::added::AddedTokens;
 use self::encoder::Encoder;
@@ -118,13 +118,6 @@ impl<'m> Tokenizer<'m> {
     /// The token with exactly this text, special tokens included.
     pub fn id_of(&self, text: &str) -> Option<u32> {
         self.tables.id_of(text.as_bytes())
-    }
-
-    /// Whether this build can run a tokenizer: without the feature `every-family` it knows neither Unigram models
-    /// nor Unicode forms.
-    pub fn supports(tables: &TokenizerTables<'_>) -> bool {
-        cfg!(any(test, feature = "every-family"))
-            || tables.settings().kind != TokenizerKind::Unigram && !tables.normalization().is_some()
     }
 
     /// A decoder for a stream of tokens; `after_bos` says that it begins directly after the BOS token, where

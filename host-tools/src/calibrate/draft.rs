@@ -75,7 +75,8 @@ impl<'c> Draft<'c> {
     pub fn pack(&self, specs: &[TensorSpec], kv: KvType, recipe: &str) -> Result<Vec<u8>> {
         let group = if specs.iter().any(is_q8) { self.config.group } else { 0 };
         let config = Config { group, ..self.config };
-        let meta = metadata(self.checkpoint, self.options, config, Limits { kv, ..self.limits }, recipe);
+        let recipe = self.checkpoint.recipe_with(recipe);
+        let meta = metadata(self.checkpoint, self.options, config, Limits { kv, ..self.limits }, &recipe);
         let mut bytes = Vec::new();
         write_tensors(&meta, self.tokenizer(), specs, Cursor::new(&mut bytes), |tensors, spec| {
             match self.rounded.get(&key(spec)).filter(|_| is_q8(spec)) {

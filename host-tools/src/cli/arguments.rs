@@ -16,12 +16,14 @@ mod calibrate;
 mod eval;
 mod inspect;
 mod plan;
+mod trim;
 
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
+pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -80,8 +82,8 @@ pub(super) enum Command {
 /// How a checkpoint is opened.
 #[derive(Debug, Args)]
 pub(super) struct OpenArguments {
-    /// The tokenizer (tokenizer.json, llama2.c's tokenizer.bin, or a directory), if it is not beside the
-    /// checkpoint
+    /// The tokenizer, if it is not beside the checkpoint or in it: tokenizer.json, SentencePiece's
+    /// tokenizer.model, a GGUF file, llama2.c's tokenizer.bin, or a directory
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// A setting of config.json that is known to change no number (may be repeated)
@@ -111,7 +113,7 @@ impl TeamArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct PackArguments {
-    /// The checkpoint: a Hugging Face directory or a llama2.c file
+    /// The checkpoint: a Hugging Face directory, a GGUF file or a llama2.c file; its content says which
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The packed file to write
@@ -148,6 +150,8 @@ pub(super) struct PackArguments {
     /// Name of the model [default: that of the checkpoint]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    pub trim: TrimArguments,
     /// Refuse to pack what does not fit this board
     #[arg(long)]
     pub board: Option<String>,

@@ -13,7 +13,7 @@ use sprat_emulator::firmware::Progress;
 
 use super::arguments::{
     BenchArguments, Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments,
-    PackArguments, RunArguments,
+    PackArguments, RunArguments, TrimArguments,
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::calibrate::{self, calibrate};
@@ -30,6 +30,7 @@ use crate::progress::bar;
 use crate::run::{RunOptions, run};
 use crate::table::grouped;
 use crate::threads::Threads;
+use crate::trim::{TrimOptions, trim};
 
 mod plan;
 
@@ -63,13 +64,14 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     for note in &checkpoint.notes {
         eprintln!("note: {note}");
     }
-    pack_checkpoint(arguments, &checkpoint)
+    pack_checkpoint(arguments, checkpoint)
         .with_context(|| format!("cannot pack {}", arguments.source.display()))
 }
 
-fn pack_checkpoint(arguments: &PackArguments, checkpoint: &Checkpoint) -> Result<()> {
+fn pack_checkpoint(arguments: &PackArguments, mut checkpoint: Checkpoint) -> Result<()> {
     let options = arguments.options();
-    let layout = pack::layout(checkpoint, &options)?;
+    trim_vocabulary(&mut checkpoint, &options, &arguments.trim)?;
+    let layout = pack::layout(&checkpoint, &options)?;
     let boards = arguments.boards.load()?;
     let board = arguments.board.as_deref().map(|name| boards.by_name(name)).transpose()?;
     let check = |file_bytes: u64| match board {
@@ -95,6 +97,28 @@ fn pack_checkpoint(arguments: &PackArguments, checkpoint: &Checkpoint) -> Result
         return print_json(&inspect_image(&image));
     }
     eprintln!("{}: {} bytes", arguments.output.display(), grouped(length));
+    Ok(())
+}
+
+/// Trims the vocabulary if that is wanted, and says what is saved and lost.
+fn trim_vocabulary(checkpoint: &mut Checkpoint, options: &PackOptions, wanted: &TrimArguments) -> Result<()> {
+    let Some(path) = &wanted.text else { return Ok(()) };
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}: a text in UTF-8 is expected", path.display()))
+    };
+    let bytes = |checkpoint: &Checkpoint| -> Result<u64> {
+        let specs = pack::layout(checkpoint, options)?.specs;
+        Ok(specs.iter().map(|spec| spec.value_bytes() + spec.scale_bytes()).sum())
+    };
+    let text = read(path)?;
+    let held_out = wanted.held_out.as_ref().map(read).transpose()?;
+    let before = bytes(checkpoint)?;
+    let trimming = TrimOptions { held_out: held_out.as_deref(), most_tokens: wanted.keep_tokens };
+    let report = trim(checkpoint, &text, &trimming)?;
+    eprint!("{}", report.to_text());
+    let after = bytes(checkpoint)?;
+    eprintln!("tensors: {} bytes instead of {}", grouped(after), grouped(before));
     Ok(())
 }
 

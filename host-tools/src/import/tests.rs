@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use sprat_format::{Activation, FeedForward, Norm, Pairing, Position, Role};
+use sprat_format::{Activation, FeedForward, Layers, Norm, Pairing, Position, Role};
 use tempfile::TempDir;
 
 use super::*;
@@ -159,7 +159,7 @@ fn rotary_scaling_is_read_in_both_spellings() {
 fn settings_that_change_the_numbers_are_refused_by_name_and_value() {
     type Change = (&'static str, serde_json::Value);
     let llama: [(Change, &str); 8] = [
-        (("model_type", json!("mamba")), "model_type \"mamba\" is not supported; supported: llama"),
+        (("model_type", json!("grok")), "model_type \"grok\" is not supported; supported: bloom"),
         (("hidden_act", json!("tanh")), "hidden_act = \"tanh\""),
         (("rope_scaling", json!({ "rope_type": "yarn", "factor": 2 })), "rope_type = \"yarn\""),
         (("rope_scaling", json!({ "type": "linear", "factor": 2, "mystery": 1 })), "mystery = 1"),
@@ -185,15 +185,62 @@ fn settings_that_change_the_numbers_are_refused_by_name_and_value() {
         model.set(key, value);
         assert_refused(&model, &["config.json (gpt2)", expected]);
     }
-    let mut qwen = HuggingFace::qwen2(7);
-    qwen.set("use_sliding_window", json!(true));
-    assert_refused(&qwen, &["config.json (qwen2)", "use_sliding_window = true"]);
+    let others: [(&str, Change, &str); 9] = [
+        (
+            "bert",
+            ("hidden_act", json!("gelu")),
+            "model_type \"bert\" is an encoder, which is not supported yet",
+        ),
+        ("bloom", ("apply_residual_connection_post_layernorm", json!(true)), "post_layernorm = true"),
+        ("gpt_neo", ("attention_types", json!([[["far"], 2]])), "attention_types = [[[\"far\"],2]]"),
+        ("mpt", ("attn_config", json!({ "clip_qkv": 6 })), "attn_config: clip_qkv = 6"),
+        ("opt", ("layer_norm_elementwise_affine", json!(false)), "layer_norm_elementwise_affine = false"),
+        ("phi3", ("rope_scaling", json!({ "type": "longrope" })), "rope_type = \"longrope\""),
+        ("qwen2", ("layer_types", json!(["full_attention"])), "layer_types = [\"full_attention\"]"),
+        ("smollm3", ("no_rope_layers", json!([1, 2])), "no_rope_layers = [1,2]"),
+        ("stablelm", ("qk_layernorm", json!(true)), "qk_layernorm = true"),
+    ];
+    for (family, (key, value), expected) in others {
+        let mut model = HuggingFace::llama(7);
+        model.set("model_type", json!(family));
+        // What each of these reads before it comes to the setting.
+        for (key, value) in
+            [("n_head", 4), ("num_heads", 4), ("num_layers", 2), ("d_model", 16), ("n_heads", 4)]
+        {
+            model.set(key, json!(value));
+        }
+        model.set(key, value);
+        assert_refused(&model, &[family, expected]);
+    }
+}
+
+#[test]
+fn windows_and_layers_without_rotary_embedding_are_read() {
+    let directory = temp();
+    let config =
+        |model: &HuggingFace| open(&model.write(directory.path(), "m", Dtype::F32).unwrap()).unwrap().config;
     let mut mistral = HuggingFace::llama(7);
     mistral.set("model_type", json!("mistral"));
+    // What the family takes when nothing is said is more than the model has positions.
+    assert_eq!(config(&mistral).window, 0);
     mistral.set("sliding_window", json!(8));
-    assert_refused(&mistral, &["config.json (mistral)", "sliding_window = 8"]);
+    assert_eq!((config(&mistral).window, config(&mistral).window_layers), (8, Layers::ALL));
     mistral.set("sliding_window", json!(null));
-    open(&mistral.write(temp().path(), "whole", Dtype::F32).unwrap()).unwrap();
+    assert_eq!(config(&mistral).window, 0);
+
+    let mut qwen = HuggingFace::qwen2(7);
+    qwen.set("use_sliding_window", json!(true));
+    assert_eq!(config(&qwen).window, 0, "the first 28 layers have none");
+    qwen.set("max_window_layers", json!(1));
+    assert_eq!((config(&qwen).window, config(&qwen).window_layers), (8, Layers { period: 2, bits: 2 }));
+    qwen.set("layer_types", json!(["sliding_attention", "full_attention"]));
+    assert_eq!(config(&qwen).window_layers, Layers { period: 2, bits: 1 });
+
+    let mut smol = HuggingFace::llama(7);
+    smol.set("model_type", json!("smollm3"));
+    assert_eq!(config(&smol).rotary_layers, Layers::ALL, "every fourth has none, and there are two");
+    smol.set("no_rope_layers", json!([0, 1]));
+    assert_eq!(config(&smol).rotary_layers, Layers { period: 2, bits: 2 });
 }
 
 #[test]

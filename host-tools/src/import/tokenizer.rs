@@ -9,6 +9,7 @@
 mod bytes;
 mod classes;
 pub mod draft;
+mod gguf;
 mod gpt2;
 mod hugging_face;
 mod llama2c;
@@ -25,6 +26,7 @@ use anyhow::{Context, Result, bail};
 use sprat_format::tokenizer::TokenizerTables;
 
 pub use self::draft::Draft;
+pub use self::gguf::gguf;
 pub use self::gpt2::gpt2_files;
 pub use self::hugging_face::tokenizer_json;
 pub use self::llama2c::llama2c;

@@ -5,12 +5,16 @@
 
 #[path = "tokenizers/data.rs"]
 mod data;
+#[path = "tokenizers/kinds.rs"]
+mod kinds;
 #[path = "tokenizers/llama2c_oracle.rs"]
 mod llama2c_oracle;
 #[path = "tokenizers/mixed_text.rs"]
 mod mixed_text;
 #[path = "tokenizers/synthetic.rs"]
 mod synthetic;
+#[path = "tokenizers/vocabularies.rs"]
+mod vocabularies;
 
 use std::fs;
 use std::path::Path;

@@ -110,6 +110,9 @@ pub fn byte_level(
     Ok(draft)
 }
 
+/// Ids without a token, at most.
+const MAX_UNUSED: usize = 1 << 14;
+
 /// Puts the added tokens into a draft; their texts.
 pub fn add_tokens<'a>(
     draft: &mut Draft,
@@ -118,6 +121,14 @@ pub fn add_tokens<'a>(
     added: &'a [AddedToken],
 ) -> Result<HashSet<&'a str>> {
     let name = file.display();
+    // A table has a place for every id up to the largest: a few tokens cannot ask for a million.
+    let count = vocab.len() + added.len();
+    let largest = vocab.values().copied().chain(added.iter().map(|token| token.id)).max().unwrap_or(0);
+    if largest as usize > count + MAX_UNUSED {
+        bail!(
+            "{name}: a token has id {largest}, and there are {count} tokens; at most {MAX_UNUSED} ids may be unused"
+        );
+    }
     let mut seen = HashSet::new();
     for token in added {
         let AddedToken { id, content, .. } = token;

@@ -5,7 +5,9 @@
 
 use core::cmp::Ordering;
 
-use super::{AddedFlags, MAX_STAGES, NONE, Normalization, Properties, Settings, Stage, TokenFlags};
+use super::{
+    AddedFlags, MAX_STAGES, NONE, Normalization, Properties, Settings, Stage, TokenFlags, TokenizerKind,
+};
 
 /// One merge: the pair (`left`, `right`) becomes `id`; lower ranks merge first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +256,14 @@ impl<'m> TokenizerTables<'m> {
     /// The stages of the pre-tokenizer, in order.
     pub fn stages(&self) -> &[Stage<'m>] {
         self.stages.get(..self.stage_count).unwrap_or_default()
+    }
+
+    /// What plain tokenizers lack and a small build of the runtime may leave out: Unigram models and Unicode forms.
+    pub fn uncommon_part(&self) -> Option<&'static str> {
+        match self.settings.kind {
+            TokenizerKind::Unigram => Some("a Unigram tokenizer"),
+            _ => self.normalization.is_some().then_some("Unicode normalization"),
+        }
     }
 
     /// The tables of a normalization form.
