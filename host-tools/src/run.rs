@@ -105,7 +105,16 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     let prompt_tokens = engine
         .prompt(&options.prompt, special)
         .map_err(|error| anyhow!("{error}"))
-        .with_context(|| format!("the prompt ({} bytes) cannot be used", options.prompt.len()))?;
+        .with_context(|| {
+            format!(
+                "{}: the prompt ({} bytes) cannot be used with a context of {} tokens and texts of at most {} bytes; \
+                 shorten it, or give a larger --context if the model has the positions",
+                model.path(),
+                options.prompt.len(),
+                limits.context,
+                limits.prompt_bytes
+            )
+        })?;
     let prompt_seconds = start.elapsed().as_secs_f64();
 
     let (kernels, arena_bytes) = (engine.kernels().name(), engine.plan().arena_bytes);
