@@ -262,6 +262,63 @@ pub fn write_llama2c(directory: &Path, seed: u64, shared_head: bool) -> Result<P
     Ok(path)
 }
 
+/// Writes the model of [`write_llama2c`] as a checkpoint of version 1 or, with a group, version 2.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_newer_llama2c(
+    directory: &Path,
+    seed: u64,
+    shared_head: bool,
+    group: Option<usize>,
+) -> Result<PathBuf> {
+    let mut numbers = Numbers(seed);
+    let kv = HIDDEN / HEADS * KV_HEADS;
+    // The order of version 0, in which the numbers were drawn.
+    let embedding = numbers.weights(VOCAB_SIZE * HIDDEN);
+    let attention_norms = numbers.norm(LAYERS * HIDDEN);
+    let attention = numbers.weights(LAYERS * (2 * HIDDEN + 2 * kv) * HIDDEN);
+    let ffn_norms = numbers.norm(LAYERS * HIDDEN);
+    let ffn = numbers.weights(LAYERS * 3 * HIDDEN * FFN);
+    let final_norm = numbers.norm(HIDDEN);
+    let head = if shared_head { Vec::new() } else { numbers.weights(VOCAB_SIZE * HIDDEN) };
+
+    let mut out = b"24ka".to_vec();
+    out.extend(if group.is_some() { 2i32 } else { 1 }.to_le_bytes());
+    let header = [HIDDEN, FFN, LAYERS, HEADS, KV_HEADS, VOCAB_SIZE, POSITIONS];
+    out.extend(header.into_iter().flat_map(|number| (number as i32).to_le_bytes()));
+    out.push(shared_head.into());
+    out.extend((group.unwrap_or(0) as i32).to_le_bytes());
+    out.resize(256, 0);
+    let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    for norms in [&attention_norms, &ffn_norms, &final_norm] {
+        out.extend(floats(norms));
+    }
+    // Each matrix of version 2 is followed by its scales.
+    let (square, narrow, wide) = (HIDDEN * HIDDEN, kv * HIDDEN, FFN * HIDDEN);
+    let of_attention = [square, narrow, narrow, square].map(|size| [size; LAYERS]).concat();
+    let sizes = [vec![embedding.len()], of_attention, vec![wide; 3 * LAYERS], vec![head.len()]].concat();
+    let all = [embedding, attention, ffn, head].concat();
+    let mut rest = &all[..];
+    for size in sizes {
+        let (matrix, others) = rest.split_at(size);
+        rest = others;
+        let Some(group) = group else {
+            out.extend(floats(matrix));
+            continue;
+        };
+        let scales = matrix.chunks(group).map(|group| group.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0);
+        let scales: Vec<f32> = scales.collect();
+        let quantized =
+            matrix.iter().enumerate().map(|(at, weight)| (weight / scales[at / group]).round() as i8 as u8);
+        out.extend(quantized);
+        out.extend(floats(&scales));
+    }
+    let path = directory.join("tiny-newer.bin");
+    fs::write(&path, out).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
 /// Writes llama2.c's `tokenizer.bin` for the made-up vocabulary, or for another number of tokens.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ pub mod ggml;
 pub mod gguf;
 mod hugging_face;
 mod llama2c;
+mod recognize;
 mod rotary;
 mod settings;
 mod tensor;
@@ -89,8 +90,8 @@ pub struct TensorInfo<'a> {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint: a Hugging Face directory (or a file in it), or a llama2.c file. What it is, its
-    /// content says, not its name.
+    /// Opens a checkpoint: a Hugging Face directory (or a safetensors file in it), a GGUF file or a llama2.c file.
+    /// What it is, its content says, not its name.
     ///
     /// # Errors
     /// An unknown format, a damaged file, a setting that is not supported, or a tensor that is missing, extra
@@ -109,19 +110,26 @@ impl Checkpoint {
             return hugging_face::open(path, options);
         }
         let file = MappedFile::open(path)?;
-        let begins = |magic: &[u8]| file.starts_with(magic);
-        if begins(&sprat_format::MAGIC) {
-            bail!("it is a packed file already, and a checkpoint is expected here");
-        } else if begins(gguf::MAGIC) {
+        if let Some(what) = recognize::foreign(&file) {
+            bail!("it is {what}");
+        }
+        if file.starts_with(gguf::MAGIC) {
             return gguf::open(path, file, options);
-        } else if begins(b"PK\x03\x04") {
-            bail!("it is a PyTorch or NumPy archive, which is not supported: save the model as safetensors");
-        } else if file.get(8) == Some(&b'{') {
-            // A safetensors file: the directory around it is the checkpoint.
+        }
+        if hugging_face::is_safetensors(&file) {
+            // The directory around it is the checkpoint.
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             return hugging_face::open(directory.unwrap_or(Path::new(".")), options);
         }
-        llama2c::open(path, file)
+        let begin = file[..file.len().min(16)].to_vec();
+        match llama2c::open(path, file)? {
+            Some(checkpoint) => Ok(checkpoint),
+            None => bail!(
+                "it is no checkpoint that is known here: it begins with {:?}, and a GGUF file, a llama2.c checkpoint, \
+                 a safetensors file or a Hugging Face directory is expected",
+                begin.escape_ascii().to_string()
+            ),
+        }
     }
 
     fn new(config: Config, name: String, source: String, files: Vec<MappedFile>, tensors: Tensors) -> Self {
@@ -245,7 +253,14 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
             Some(file) => tokenizer::llama2c(&file, vocab_size)?,
             None => return without_tokenizer(checkpoint, "tokenizer.bin"),
         },
-        None if beside("tokenizer.json").is_some() || beside("vocab.json").is_some() => {
+        None if checkpoint.source.starts_with(gguf::NAME) => match gguf::tokenizer_of(path, vocab_size)? {
+            Some(import) => import,
+            None => return without_tokenizer(checkpoint, "vocabulary in the file and no tokenizer.json"),
+        },
+        None if ["tokenizer.json", "tokenizer.model", "vocab.json"]
+            .iter()
+            .any(|name| beside(name).is_some()) =>
+        {
             tokenizer::hugging_face_directory(directory, vocab_size)?
         }
         None => return without_tokenizer(checkpoint, "tokenizer.json"),
@@ -269,8 +284,17 @@ fn import_tokenizer(path: &Path, vocab_size: u32) -> Result<TokenizerImport> {
         return tokenizer::hugging_face_directory(path, vocab_size);
     }
     let file = MappedFile::open(path)?;
+    if file.starts_with(gguf::MAGIC) {
+        let import = gguf::tokenizer_of(path, vocab_size)?;
+        return import.with_context(|| format!("{}: it has no vocabulary; expected one", path.display()));
+    }
     match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => tokenizer::tokenizer_json(path, vocab_size),
+        // The first field of a tokenizer.model: a piece. It is the length of the longest token in a tokenizer.bin, as
+        // the lowest of four bytes.
+        _ if file.starts_with(b"\x0A") && !file.starts_with(b"\x0A\0\0\0") => {
+            tokenizer::tokenizer_model(path, vocab_size)
+        }
         _ => tokenizer::llama2c(path, vocab_size),
     }
 }

@@ -3,18 +3,25 @@
 //! A packed file is shown with its sections and checksums, a checkpoint with the names that its tensors have
 //! there; everything else is the same for both.
 
-use std::path::Path;
+mod diff;
+mod reader;
+mod statistics;
+mod tensors;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sprat::Image;
 use sprat_format::{Config, Element, Limits, PackedFile, Role};
 
-use crate::import::{Checkpoint, OpenOptions};
-use crate::model::{Model, is_packed};
+use crate::import::Checkpoint;
 use crate::plan::kv_name;
 use crate::table::{grouped, table};
+
+pub use diff::{Difference, Distance, SettingDifference, TensorDifference, diff};
+pub use reader::{Opened, Reader};
+pub use statistics::{Channel, Statistics};
+pub use tensors::{Order, RoleSum, add_statistics};
 
 /// Roles whose tensors come from numbers of the configuration and are no parameters.
 const COMPUTED: [&str; 3] =
@@ -51,6 +58,10 @@ pub struct Inspection {
     pub tokenizer: Option<Value>,
     /// Chat template.
     pub chat_template: String,
+    /// Bytes of the packed file, or of all tensors of a checkpoint.
+    pub file_bytes: u64,
+    /// What the tensors of each role take of them, the largest first.
+    pub roles: Vec<RoleSum>,
     /// Sections of a packed file.
     pub sections: Vec<SectionInfo>,
     /// Tensors.
@@ -89,6 +100,16 @@ pub struct TensorRow {
     pub element: String,
     /// Bytes of values and scales.
     pub bytes: u64,
+    /// What its numbers are like, if they were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Statistics>,
+}
+
+impl TensorRow {
+    /// Role and layer.
+    fn title(&self) -> String {
+        self.layer.map_or_else(|| self.role.to_owned(), |layer| format!("{} {layer}", self.role))
+    }
 }
 
 /// Name of an element type.
@@ -97,21 +118,6 @@ pub fn element_name(element: Element) -> String {
         Element::F32 => "f32".into(),
         Element::F16 => "f16".into(),
         Element::Q8 { group } => format!("q8/{group}"),
-    }
-}
-
-/// Looks into a packed file or a checkpoint.
-///
-/// # Errors
-/// Neither can be read.
-pub fn inspect(path: &Path, options: &OpenOptions) -> Result<Inspection> {
-    if is_packed(path) {
-        let model = Model::open(path, options, &indicatif::ProgressBar::hidden())?;
-        // A file with a damaged section still says which sections it has.
-        let image = model.image().with_context(|| sections_text(model.bytes()))?;
-        Ok(inspect_image(&image))
-    } else {
-        inspect_checkpoint(&Checkpoint::open(path, options)?)
     }
 }
 
@@ -149,8 +155,11 @@ pub fn inspect_image(image: &Image<'_>) -> Inspection {
             cols: tensor.cols.into(),
             element: element_name(tensor.element),
             bytes: (tensor.values.len() + tensor.scales.len()) as u64,
+            statistics: None,
         })
         .collect();
+    let sections = sections_of(file);
+    let file_bytes = sections.iter().map(|section| section.offset + section.bytes).max().unwrap_or(0);
     Inspection {
         kind: "packed file".into(),
         name: meta.name.into(),
@@ -166,13 +175,15 @@ pub fn inspect_image(image: &Image<'_>) -> Inspection {
         end_tokens: meta.end_tokens.to_vec(),
         tokenizer: tokenizer_info(file.tokenizer_section()),
         chat_template: meta.chat_template.into(),
-        sections: sections_of(file),
+        file_bytes,
+        roles: tensors::role_sums(&tensors, file.tokenizer_section().len() as u64, file_bytes),
+        sections,
         tensors,
         notes: Vec::new(),
     }
 }
 
-fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
+fn inspect_checkpoint(checkpoint: &Checkpoint) -> Inspection {
     let tensors: Vec<_> = checkpoint
         .tensors()
         .map(|tensor| TensorRow {
@@ -183,9 +194,11 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
             cols: tensor.cols as u64,
             element: tensor.storage.name(),
             bytes: tensor.storage.bytes(tensor.rows * tensor.cols) as u64,
+            statistics: None,
         })
         .collect();
-    Ok(Inspection {
+    let file_bytes = tensors.iter().map(|tensor| tensor.bytes).sum();
+    Inspection {
         kind: "checkpoint".into(),
         name: checkpoint.name.clone(),
         source: checkpoint.source.clone(),
@@ -200,10 +213,12 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Result<Inspection> {
         end_tokens: checkpoint.end_tokens.clone(),
         tokenizer: checkpoint.tokenizer.as_deref().and_then(tokenizer_info),
         chat_template: checkpoint.chat_template.clone(),
+        file_bytes,
+        roles: tensors::role_sums(&tensors, 0, file_bytes),
         sections: Vec::new(),
         tensors,
         notes: checkpoint.notes.clone(),
-    })
+    }
 }
 
 fn parameters(tensors: &[TensorRow]) -> u64 {
@@ -220,10 +235,13 @@ fn tokenizer_info(section: &[u8]) -> Option<Value> {
             let settings = tables.settings();
             json!({
                 "kind": format!("{:?}", settings.kind),
-                "pre_tokenizer": format!("{:?}", settings.pre_tokenizer),
-                "individual_digits": settings.individual_digits,
+                "stages": tables.stages().len(),
+                "stage_bytes": tables.stage_bytes(),
+                "prefix": format!("{:?}", settings.prefix),
+                "normalizes": tables.normalization().is_some(),
                 "tokens": tables.vocab_size(),
                 "bytes": section.len(),
+                "crc32": format!("{:08x}", crc32fast::hash(section)),
             })
         }
         Err(error) => json!({ "error": error.to_string(), "bytes": section.len() }),
@@ -294,6 +312,8 @@ impl Inspection {
             out += "\n";
             out += &table(&["section", "offset", "bytes", "crc32"], &rows, &[1, 2]);
         }
+        out += "\n";
+        out += &self.role_table();
         if tensors {
             out += "\n";
             out += &self.tensor_table();
@@ -306,29 +326,13 @@ impl Inspection {
         match tokenizer.get("error") {
             Some(error) => format!("damaged: {error}"),
             None => format!(
-                "{}, split {}, {} tokens, {} bytes",
+                "{}, cut in {} stages, {} tokens, {} bytes",
                 tokenizer["kind"].as_str().unwrap_or_default(),
-                tokenizer["pre_tokenizer"].as_str().unwrap_or_default(),
+                tokenizer["stages"],
                 tokenizer["tokens"],
                 grouped(tokenizer["bytes"].as_u64().unwrap_or(0))
             ),
         }
-    }
-
-    fn tensor_table(&self) -> String {
-        let cells = |row: &TensorRow| {
-            vec![
-                row.layer.map_or_else(String::new, |layer| layer.to_string()),
-                row.role.to_owned(),
-                format!("{} x {}", row.rows, row.cols),
-                row.element.clone(),
-                grouped(row.bytes),
-                row.name.clone(),
-            ]
-        };
-        let rows: Vec<_> = self.tensors.iter().map(cells).collect();
-        let name = if self.sections.is_empty() { "name" } else { "" };
-        table(&["layer", "tensor", "shape", "type", "bytes", name], &rows, &[0, 4])
     }
 }
 

@@ -49,6 +49,24 @@ impl MappedFile {
         checksum.finalize()
     }
 
+    /// Whether two ranges hold the same bytes, of which no more than a piece is in memory at once.
+    ///
+    /// # Panics
+    /// When a range is not within its file.
+    pub fn equal(one: (&Self, Range<usize>), other: (&Self, Range<usize>)) -> bool {
+        const PIECE: usize = 1 << 20;
+        let length = one.1.len();
+        length == other.1.len()
+            && (0..length).step_by(PIECE).all(|from| {
+                let parts = [&one, &other].map(|(file, range)| {
+                    (file, range.start + from..range.end.min(range.start + from + PIECE))
+                });
+                let same = parts[0].0[parts[0].1.clone()] == parts[1].0[parts[1].1.clone()];
+                parts.into_iter().for_each(|(file, part)| file.release(part));
+                same
+            })
+    }
+
     /// Lets go of the memory that holds a range; whoever reads it again gets it from the file again. Systems that
     /// have no such thing keep it until they need the memory.
     ///

@@ -195,7 +195,7 @@ fn eval_measures_against_the_checkpoint() {
     fs::write(shop.path("text.txt"), "abc de ab d abcde ab bc a d é 😀 ".repeat(20)).unwrap();
     shop.succeed(&["pack", "tiny.bin", "-o", "exact.sprat", "--weights", "f32", "--kv", "f32"]);
     let measure = ["eval", "tiny.sprat", "exact.sprat", "--against", "tiny.bin", "--text", "text.txt"];
-    let outputs = ["--max-bytes", "301", "--json", "out.json", "--chart", "out.svg"];
+    let outputs = ["--max-bytes", "301", "--json", "out.json", "--chart", "out.svg", "--html", "out.html"];
     let text = shop.succeed(&[&measure[..], &outputs].concat());
     assert!(text.contains("perplexity") && text.contains("exact.sprat"), "{text}");
     let json: Value = serde_json::from_slice(&fs::read(shop.path("out.json")).unwrap()).unwrap();
@@ -207,6 +207,38 @@ fn eval_measures_against_the_checkpoint() {
     assert!(json["text_bytes"].as_u64().unwrap() <= 301);
     let svg = fs::read_to_string(shop.path("out.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("tiny.sprat") && svg.contains("What packing costs"));
+
+    assert_eq!(json["schema"], json!(1));
+    assert!(
+        json["command"].as_str().unwrap().starts_with("sprat eval tiny.sprat exact.sprat --against tiny.bin")
+    );
+    let paths: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| &file["path"]).collect();
+    assert_eq!(paths, ["tiny.sprat", "exact.sprat", "tiny.bin", "text.txt"]);
+    assert_eq!(exact["layer_errors"], json!([0.0, 0.0]));
+    let errors = eight["layer_errors"].as_array().unwrap();
+    assert!(errors.iter().all(|error| (1e-5..0.2).contains(&error.as_f64().unwrap())), "{errors:?}");
+    let share = |outcome: &Value| {
+        let bins = outcome["kl_histogram"].as_array().unwrap();
+        bins.iter().map(|bin| bin["share"].as_f64().unwrap()).sum::<f64>()
+    };
+    assert!((share(eight) - 1.0).abs() < 1e-9);
+    let worst = &eight["worst_tokens"].as_array().unwrap()[0];
+    assert_eq!(worst["kl"], eight["kl_max"]);
+    assert_eq!(worst["reference"].as_array().unwrap().len(), 5);
+    let page = fs::read_to_string(shop.path("out.html")).unwrap();
+    assert_eq!(page.matches("<svg").count(), 5);
+    for expected in
+        ["</html>", "Worst tokens", "Error per layer", "SHA-256", "--against tiny.bin", "exact.sprat"]
+    {
+        assert!(page.contains(expected), "{expected}");
+    }
+    let addresses = page.matches("http").count();
+    assert_eq!(addresses, page.matches("http://www.w3.org/2000/svg").count(), "nothing is fetched");
+    // The same whoever computes.
+    let alone = ["--max-bytes", "301", "--threads", "1", "--json", "alone.json"];
+    shop.succeed(&[&measure[..], &alone].concat());
+    let alone: Value = serde_json::from_slice(&fs::read(shop.path("alone.json")).unwrap()).unwrap();
+    assert_eq!(alone["outcomes"], json["outcomes"]);
 
     write_tokenizer_bin(shop.directory.path(), VOCAB_SIZE - 1).unwrap();
     shop.fail(&measure, &["cannot be measured against", "different tokenizers"]);

@@ -136,6 +136,7 @@ pub(crate) fn forward(
         }
         Input::new(up, xq).times(compute, &layer.down, layer.down_bias, h);
         add_output(config, compute, count, layer.ffn_output_norm.as_ref(), layer.ffn_norm.as_ref(), h, x);
+        meter.show_residual(l, x);
     }
 }
 

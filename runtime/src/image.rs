@@ -6,7 +6,7 @@
 use sprat_format::tokenizer::{TokenizerError, TokenizerTables};
 use sprat_format::{Config, FormatError, Limits, Meta, PackedFile, messages};
 
-use crate::family::missing_part;
+use crate::family::{missing_part, missing_tokenizer_part};
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -105,7 +105,13 @@ impl<'m> Image<'m> {
         let section = file.tokenizer_section();
         let tokenizer = match section.is_empty() {
             true => None,
-            false => Some(Tokenizer::new(TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?)),
+            false => {
+                let tables = TokenizerTables::parse(section).map_err(ImageError::Tokenizer)?;
+                if let Some(part) = missing_tokenizer_part(&tables) {
+                    return Err(ImageError::Part { part });
+                }
+                Some(Tokenizer::new(tables))
+            }
         };
         let model = file.meta().config.vocab_size;
         if let Some(tokenizer) = tokenizer.as_ref().map(Tokenizer::vocab_size).filter(|&size| size > model) {

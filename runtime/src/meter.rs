@@ -75,6 +75,10 @@ pub trait Tap: Sync {
     fn input(&self, matrix: usize, rows: &[f32]);
     /// The queries (T x heads*head_dim) and keys (T x kv_heads*head_dim) of a layer, rotated.
     fn heads(&self, layer: usize, queries: &[f32], keys: &[f32]);
+    /// The residual stream (T x H) after a layer.
+    fn residual(&self, layer: usize, rows: &[f32]) {
+        let _ = (layer, rows);
+    }
 }
 
 /// The engine's counter and observers.
@@ -99,6 +103,12 @@ impl Meter<'_> {
             tap.heads(layer, queries, keys);
         }
     }
+
+    pub(crate) fn show_residual(&self, layer: usize, rows: &[f32]) {
+        if let Some(tap) = self.tap {
+            tap.residual(layer, rows);
+        }
+    }
 }
 
 /// Without the feature there is no one to show anything to.
@@ -109,6 +119,9 @@ impl Meter<'_> {
 
     #[inline(always)]
     pub(crate) fn show_heads(&self, _: usize, _: &[f32], _: &[f32]) {}
+
+    #[inline(always)]
+    pub(crate) fn show_residual(&self, _: usize, _: &[f32]) {}
 }
 
 impl Meter<'_> {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind};
 use sprat_board_support::memory::{Board, Region};
 use sprat_format::PackedFile;
+use sprat_format::tokenizer::TokenizerTables;
 use tempfile::TempDir;
 
 /// What to build. Holds what a firmware depends on beside the sources.
@@ -100,7 +101,10 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
 /// refuse.
 fn needs_every_family(model: &Path) -> Result<bool> {
     let bytes = fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
-    Ok(PackedFile::parse(&bytes).is_ok_and(|file| file.meta().config.uncommon_part().is_some()))
+    let Ok(file) = PackedFile::parse(&bytes) else { return Ok(false) };
+    let tokenizer = TokenizerTables::parse(file.tokenizer_section());
+    Ok(file.meta().config.uncommon_part().is_some()
+        || tokenizer.is_ok_and(|tables| tables.uncommon_part().is_some()))
 }
 
 /// The programs that cargo's messages say it built.

@@ -6,16 +6,20 @@ use clap::{Args, Parser, Subcommand};
 use sprat::SamplerConfig;
 use sprat_format::Role;
 
-use super::values::{Kv, MatrixLayout, Weights, byte_count, exception};
+use super::values::{Kv, MatrixLayout, Weights, exception};
 use crate::import::OpenOptions;
 use crate::pack::{PackOptions, WeightType};
 use crate::threads::Threads;
 
 mod bench;
 mod calibrate;
+mod eval;
+mod inspect;
 
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
+pub(super) use eval::EvalArguments;
+pub(super) use inspect::InspectArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
 #[derive(Debug, Parser)]
@@ -33,9 +37,10 @@ pub(super) enum Command {
         sprat pack model/ -o model.sprat --context 512 --board qemu-mps2-an386\n  \
         sprat pack model/ -o model.sprat --calibrate text.txt --max-kl 0.01")]
     Pack(PackArguments),
-    /// Show what is in a checkpoint or a packed file
+    /// Show what is in a checkpoint or a packed file, or what two of them differ in
     #[command(after_help = "Examples:\n  sprat inspect assistant.sprat --tensors\n  \
-        sprat inspect models/assistant-0.9m --json")]
+        sprat inspect models/assistant-0.9m --tensors --sort channel --json\n  \
+        sprat inspect models/assistant-0.9m --diff assistant.sprat")]
     Inspect(InspectArguments),
     /// Show what a model needs on a board, and whether it fits
     #[command(after_help = "Examples:\n  sprat plan assistant.sprat --board qemu-mps2-an386\n  \
@@ -58,7 +63,7 @@ pub(super) enum Command {
     /// Measure packed models against their checkpoint on a text
     #[command(
         after_help = "Example:\n  sprat eval q8.sprat f16.sprat --against stories260K.bin --tokenizer tok512.bin \
-        --text stories.txt --chart loss.svg"
+        --text stories.txt --html loss.html"
     )]
     Eval(EvalArguments),
     /// Measure how fast a model runs on this machine: tokens, bytes and products a second, by stage
@@ -71,8 +76,8 @@ pub(super) enum Command {
 /// How a checkpoint is opened.
 #[derive(Debug, Args)]
 pub(super) struct OpenArguments {
-    /// The tokenizer (tokenizer.json, llama2.c's tokenizer.bin, or a directory), if it is not beside the
-    /// checkpoint
+    /// The tokenizer, if it is not beside the checkpoint or in it: tokenizer.json, SentencePiece's
+    /// tokenizer.model, a GGUF file, llama2.c's tokenizer.bin, or a directory
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// A setting of config.json that is known to change no number (may be repeated)
@@ -102,7 +107,7 @@ impl TeamArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct PackArguments {
-    /// The checkpoint: a Hugging Face directory or a llama2.c file
+    /// The checkpoint: a Hugging Face directory, a GGUF file or a llama2.c file; its content says which
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The packed file to write
@@ -166,21 +171,6 @@ impl PackArguments {
             name: self.name.clone(),
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct InspectArguments {
-    /// A packed file or a checkpoint
-    #[arg(value_name = "F")]
-    pub file: PathBuf,
-    /// List every tensor
-    #[arg(long)]
-    pub tensors: bool,
-    /// Print everything as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub open: OpenArguments,
 }
 
 #[derive(Debug, Args)]
@@ -316,32 +306,6 @@ pub(super) struct LogitsArguments {
     /// Kernels to compute with [default: the best ones of this machine]
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
-    #[command(flatten)]
-    pub team: TeamArguments,
-    #[command(flatten)]
-    pub open: OpenArguments,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct EvalArguments {
-    /// Packed files
-    #[arg(value_name = "F", required = true)]
-    pub files: Vec<PathBuf>,
-    /// The checkpoint that they were packed from; it runs in f32
-    #[arg(long, value_name = "SRC")]
-    pub against: PathBuf,
-    /// A text
-    #[arg(long, value_name = "FILE")]
-    pub text: PathBuf,
-    /// Bytes of the text to use; K and M mean 1024 and 1024 x 1024
-    #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = byte_count)]
-    pub max_bytes: usize,
-    /// Also write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Also draw the result as SVG
-    #[arg(long, value_name = "FILE.svg")]
-    pub chart: Option<PathBuf>,
     #[command(flatten)]
     pub team: TeamArguments,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
@@ -20,11 +20,12 @@ use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::boards::Board;
 use crate::calibrate::{self, calibrate};
 use crate::emulate::{Emulated, Wanted};
-use crate::eval::{evaluate, write_chart};
+use crate::eval::evaluate;
 use crate::import::Checkpoint;
-use crate::inspect::{inspect, inspect_image};
+use crate::inspect::{Opened, Order, add_statistics, diff, inspect_image};
 use crate::logits::{Feeding, logits};
 use crate::model::{Model, kernels};
+use crate::output::write_whole;
 use crate::pack::{self, PackOptions};
 use crate::plan::{Subject, plan};
 use crate::progress::bar;
@@ -108,7 +109,28 @@ fn calibrated(
 }
 
 fn inspect_file(arguments: &InspectArguments) -> Result<()> {
-    let inspection = inspect(&arguments.file, &arguments.open.options())?;
+    let options = arguments.open.options();
+    let opened = Opened::open(&arguments.file, &options)?;
+    let reader = opened.reader()?;
+    let progress = bar("reading");
+    if let Some(other) = &arguments.diff {
+        let other = Opened::open(other, &options)?;
+        let mut difference = diff(&reader, &other.reader()?, &progress)?;
+        progress.finish_and_clear();
+        if arguments.sort != Order::File {
+            difference.sort();
+        }
+        return match arguments.json {
+            true => print_json(&difference),
+            false => print(&difference.to_text()),
+        };
+    }
+    let mut inspection = reader.inspection();
+    if arguments.tensors {
+        add_statistics(&mut inspection, &reader, &progress)?;
+        progress.finish_and_clear();
+    }
+    inspection.sort(arguments.sort);
     match arguments.json {
         true => print_json(&inspection),
         false => print(&inspection.to_text(arguments.tensors)),
@@ -228,16 +250,39 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
     progress.finish_and_clear();
     let text = read_text(arguments)?;
     let progress = bar("measuring");
-    let evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
+    let mut evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
     progress.finish_and_clear();
+    if arguments.json.is_some() || arguments.html.is_some() {
+        let files = arguments.files.iter().chain([&arguments.against, &arguments.text]);
+        let files: Vec<_> = files.chain(&open.tokenizer).map(PathBuf::as_path).collect();
+        evaluation.attribute(command_line(), &files)?;
+    }
     if let Some(path) = &arguments.json {
-        let json = serde_json::to_string_pretty(&evaluation)? + "\n";
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(path, (serde_json::to_string_pretty(&evaluation)? + "\n").as_bytes())?;
     }
     if let Some(path) = &arguments.chart {
-        write_chart(&evaluation, path)?;
+        evaluation.write_chart(path)?;
+    }
+    if let Some(path) = &arguments.html {
+        evaluation.write_html(path)?;
     }
     print(&evaluation.to_text())
+}
+
+/// The command as it was given, quoted where a shell needs it.
+fn command_line() -> String {
+    let quoted = |argument: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(&byte);
+        match !argument.is_empty() && argument.bytes().all(plain) {
+            true => argument,
+            false => format!("'{}'", argument.replace('\'', r"'\''")),
+        }
+    };
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let program = Path::new(&program).file_name().map_or("sprat".into(), |name| name.to_string_lossy());
+    let program = std::iter::once(program.into_owned());
+    program.chain(arguments).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// The shape whose growth is drawn when nothing is said: a GPT-2 so small that the quadratic cost takes a second.

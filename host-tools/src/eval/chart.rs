@@ -4,14 +4,13 @@
 //! of the tokens stay below); on the right, the change in perplexity. One line a model, so that size and loss
 //! can be weighed at a glance.
 
-use std::path::Path;
-
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Evaluation;
+use super::files::file_name;
 use crate::table::grouped;
 
 const WIDTH: u32 = 1000;
@@ -29,21 +28,23 @@ const LEAST_KL: f64 = 1e-12;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws an evaluation into an SVG file.
+/// Draws an evaluation as SVG.
 ///
 /// # Errors
-/// Nothing was measured, or the file cannot be written.
-pub fn write_chart(evaluation: &Evaluation, path: &Path) -> Result<()> {
-    draw(evaluation, path).map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
+/// Nothing was measured.
+pub(super) fn draw(evaluation: &Evaluation) -> Result<String> {
+    let mut svg = String::new();
+    draw_into(evaluation, &mut svg).map_err(|error| anyhow!("cannot draw the evaluation: {error}"))?;
+    Ok(svg)
 }
 
-fn draw(evaluation: &Evaluation, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn draw_into(evaluation: &Evaluation, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let rows = evaluation.outcomes.len();
     if rows == 0 {
         return Err("no model was measured".into());
     }
     let height = TITLE_HEIGHT + ROW_HEIGHT * rows as u32 + AXIS_HEIGHT;
-    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
+    let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     root.draw(&Text::new("What packing costs", (16, 12), font(22, INK)))?;
     let subject = format!(
@@ -64,10 +65,6 @@ fn draw(evaluation: &Evaluation, path: &Path) -> Result<(), Box<dyn std::error::
 
 fn font(size: u32, color: RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&color)
-}
-
-fn file_name(path: &str) -> String {
-    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The middle of a row, counted from the top.
@@ -107,7 +104,8 @@ fn draw_divergence(area: &Area<'_>, evaluation: &Evaluation) -> Result<(), Box<d
         let (_, y_pixel) = chart.backend_coord(&(least, y));
         let (x_base, y_base) = area.get_base_pixel();
         let at = (16 - x_base, y_pixel - y_base);
-        area.draw(&Text::new(file_name(&outcome.model), (at.0 + x_base, at.1 - 16), font(14, INK)))?;
+        let name = format!("{}  {}", row + 1, file_name(&outcome.model));
+        area.draw(&Text::new(name, (at.0 + x_base, at.1 - 16), font(14, INK)))?;
         let detail = format!(
             "{} bytes, kv {}, top-1 {:.2} %",
             grouped(outcome.bytes),

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use sprat_format::{Pairing, Position};
+use sprat_format::{Pairing, Position, Role};
 
 use self::architecture::Architecture;
 use self::file::Head;
@@ -31,7 +31,7 @@ use super::families::{Blueprint, Wanted, blueprint};
 use super::hugging_face::{Names, Present, SpecialTokens, assign};
 use super::settings::Settings;
 use super::tensor::{Storage, View};
-use super::{Checkpoint, OpenOptions};
+use super::{Checkpoint, OpenOptions, TokenizerImport, tokenizer};
 use crate::map::MappedFile;
 
 pub(super) use self::file::MAGIC;
@@ -46,9 +46,9 @@ const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
 pub(super) fn open(path: &Path, file: MappedFile, options: &OpenOptions) -> Result<Checkpoint> {
     let head = Head::read(&file)?;
     let architecture = Architecture::of(&head)?;
-    let settings = architecture.settings(&head, &options.ignored_settings)?;
+    let (family, settings) = architecture.settings(&head, &file, &options.ignored_settings)?;
     let place = format!("GGUF metadata ({}), as Hugging Face calls it", architecture.name);
-    let mut blueprint = blueprint(architecture.family, Settings::new(place, &settings), &[])?;
+    let mut blueprint = blueprint(&family, Settings::new(place, &settings), &[])?;
     if architecture.interleaved
         && let Position::Rotary { pairing, .. } = &mut blueprint.config.position
     {
@@ -84,6 +84,16 @@ pub(super) fn open(path: &Path, file: MappedFile, options: &OpenOptions) -> Resu
     Ok(checkpoint)
 }
 
+/// The tokenizer of a GGUF file; `None` if it has none.
+///
+/// # Errors
+/// The file cannot be read, is no GGUF file, or its tokenizer is not supported.
+pub fn tokenizer_of(path: &Path, model_vocab: u32) -> Result<Option<TokenizerImport>> {
+    let file = MappedFile::open(path)?;
+    let head = Head::read(&file).with_context(|| format!("{}", path.display()))?;
+    tokenizer::gguf(path, &head.metadata, model_vocab)
+}
+
 /// A tensor as GGUF has it: the rows of its parts one after the other, outputs x inputs.
 fn as_stored(want: Wanted, config: &sprat_format::Config) -> Wanted {
     let shapes = want.parts.iter().map(|(role, _)| role.shape(config));
@@ -104,7 +114,10 @@ fn as_stored(want: Wanted, config: &sprat_format::Config) -> Wanted {
 }
 
 fn divide_frequencies(blueprint: &mut Blueprint, factors: &Present, file: &MappedFile) -> Result<()> {
-    let count = blueprint.rotary.len();
+    let rotary = blueprint.computed.iter_mut().find(|(role, _)| *role == Role::RotaryFrequencies);
+    let (_, rotary) = rotary
+        .with_context(|| format!("tensor {FREQUENCY_FACTORS} scales frequencies, and there are none"))?;
+    let count = rotary.len();
     ensure!(
         factors.shape == [count],
         "tensor {FREQUENCY_FACTORS} has the shape {:?}, the model has {count} rotary frequencies",
@@ -112,9 +125,7 @@ fn divide_frequencies(blueprint: &mut Blueprint, factors: &Present, file: &Mappe
     );
     let storage: Storage = factors.storage.clone().map_err(anyhow::Error::msg)?;
     let bytes = &file[factors.offset..factors.offset + factors.bytes];
-    for (frequency, factor) in
-        blueprint.rotary.iter_mut().zip(View::slice(0, count).read(storage, bytes, 0..1))
-    {
+    for (frequency, factor) in rotary.iter_mut().zip(View::slice(0, count).read(storage, bytes, 0..1)) {
         *frequency /= factor;
     }
     Ok(())

@@ -4,22 +4,21 @@
 //! without the family's prefix, and refuses what is missing, extra or of another shape by name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value};
-use sprat_format::Role;
 
-use super::families::{Blueprint, SUPPORTED, Tie, Wanted, blueprint};
+use super::families::{Blueprint, Tie, Wanted, blueprint, supported};
 use super::settings::{Settings, parse_object, token_ids};
 use super::tensor::{Dtype, Source, Storage, Stored};
-use super::{Checkpoint, OpenOptions, Tensors};
+use super::{Checkpoint, OpenOptions, Tensors, recognize};
 use crate::map::MappedFile;
 
 /// Endings of buffers that older checkpoints hold beside their weights: masks and recomputable tables.
-const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
+const BUFFERS: [&str; 5] =
+    [".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"];
 
 /// A tensor as the files have it.
 pub(super) struct Present {
@@ -52,17 +51,21 @@ pub(super) fn open(directory: &Path, options: &OpenOptions) -> Result<Checkpoint
     let config_map = read_object(&config_path)?;
     let family = match config_map.get("model_type") {
         Some(Value::String(family)) => family.as_str(),
-        Some(other) => bail!("config.json: model_type = {other}, expected a string; supported: {SUPPORTED}"),
-        None => bail!("config.json: model_type is missing; supported: {SUPPORTED}"),
+        Some(other) => {
+            bail!("config.json: model_type = {other}, expected a string; supported: {}", supported())
+        }
+        None => bail!("config.json: model_type is missing; supported: {}", supported()),
     };
     let settings = Settings::new(format!("config.json ({family})"), &config_map);
     let blueprint = blueprint(family, settings, &options.ignored_settings)?;
 
     let (files, present) = find_tensors(directory)?;
-    let prefixed = present.keys().any(|name| name.starts_with(blueprint.prefix));
+    let occurs = |prefix: &&&str| present.keys().any(|name| name.starts_with(**prefix));
+    let prefix = blueprint.prefixes.iter().find(occurs).copied().unwrap_or_default();
     let config = blueprint.config;
-    let prefix = if prefixed { blueprint.prefix } else { "" };
-    let names = Names { of: &|name| format!("{prefix}{name}"), head: "lm_head.weight" };
+    let of_head = |name: &str| name.starts_with("lm_head.");
+    let of = |name: &str| if of_head(name) { name.to_owned() } else { format!("{prefix}{name}") };
+    let names = Names { of: &of, head: blueprint.head };
     let tensors = assign(blueprint, &present, &names, &files)?;
     let mut checkpoint =
         Checkpoint::new(config, name_of(directory), format!("Hugging Face {family}"), files, tensors);
@@ -123,10 +126,31 @@ fn tensor_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![single])
 }
 
+/// Whether a file has the shape of safetensors: the length of a header that fits into it, and JSON.
+pub(super) fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{') && header_bytes(bytes).is_some_and(|header| header < bytes.len() as u64)
+}
+
+/// Bytes that a safetensors file says its header has.
+fn header_bytes(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|&length| u64::from_le_bytes(length))
+}
+
 fn find_tensors(directory: &Path) -> Result<(Vec<MappedFile>, BTreeMap<String, Present>)> {
     let (mut files, mut present) = (Vec::new(), BTreeMap::new());
     for path in tensor_files(directory)? {
         let map = MappedFile::open(&path)?;
+        if let Some(what) = recognize::foreign(&map) {
+            bail!("{} is {what}", path.display());
+        }
+        let header = header_bytes(&map).unwrap_or(u64::MAX);
+        ensure!(
+            header <= (map.len() as u64).saturating_sub(8),
+            "{} ({} bytes) is not a whole safetensors file: its header alone would have {header} bytes, download it \
+             again",
+            path.display(),
+            map.len()
+        );
         let (header, metadata) = SafeTensors::read_metadata(&map).with_context(|| {
             format!(
                 "{} ({} bytes) is not a whole safetensors file: damaged or cut short, download it again",
@@ -169,12 +193,12 @@ pub(super) fn assign(
     names: &Names<'_>,
     files: &[MappedFile],
 ) -> Result<Tensors> {
-    let Blueprint { config, mut wanted, rotary, tie, .. } = blueprint;
+    let Blueprint { config, mut wanted, computed, tie, .. } = blueprint;
     for want in &mut wanted {
         want.name = (names.of)(&want.name);
     }
     let embedding = wanted[0].name.clone();
-    let head = Wanted::matrix(names.head.into(), Role::Head, None, &config);
+    let head = Wanted::head(names.head, &config);
     let is_embedding =
         |stored: &Present| present.get(&embedding).is_some_and(|other| same_bytes(other, stored, files));
     // A tied head may be stored once more; what it holds must then be the embedding.
@@ -223,28 +247,17 @@ pub(super) fn assign(
             tensors.insert((want.layer, role), Stored { name: want.name.clone(), source });
         }
     }
-    if !rotary.is_empty() {
-        let stored = Stored { name: "rotary frequencies".into(), source: Source::Computed(rotary) };
-        tensors.insert((None, Role::RotaryFrequencies), stored);
+    for (role, values) in computed {
+        let name = role.name().replace('_', " ");
+        tensors.insert((None, role), Stored { name, source: Source::Computed(values) });
     }
     Ok(tensors)
 }
 
-/// Whether two tensors hold the same bytes, of which no more than a piece is in memory at once.
 fn same_bytes(one: &Present, other: &Present, files: &[MappedFile]) -> bool {
-    const PIECE: usize = 1 << 20;
-    let pieces = (0..one.bytes).step_by(PIECE).map(|from| from..one.bytes.min(from + PIECE));
-    let same = |piece: Range<usize>| {
-        let [one, other] = [one, other].map(|tensor| {
-            let range = tensor.offset + piece.start..tensor.offset + piece.end;
-            (&files[tensor.file], range)
-        });
-        let same = one.0[one.1.clone()] == other.0[other.1.clone()];
-        one.0.release(one.1);
-        other.0.release(other.1);
-        same
-    };
-    one.bytes == other.bytes && pieces.into_iter().all(same)
+    let [one, other] =
+        [one, other].map(|tensor| (&files[tensor.file], tensor.offset..tensor.offset + tensor.bytes));
+    MappedFile::equal(one, other)
 }
 
 /// The first few names, and how many more there are.

@@ -1,11 +1,13 @@
-//! llama2.c's checkpoint, version 0: seven numbers and then `f32` weights in a fixed order.
+//! llama2.c's checkpoints, versions 0, 1 and 2: seven numbers and then weights in a fixed order.
 //!
-//! The file has no magic; it is recognised by its length, which follows from the seven numbers. A negative
-//! vocabulary size says that the output head is a matrix of its own.
+//! Version 0 has no magic; it is recognised by its length, which follows from the seven numbers, and a negative
+//! vocabulary size says that the output head is a matrix of its own. Versions 1 and 2 begin with `ak42` and a header of
+//! 256 bytes; their norms come first. Version 2 has signed bytes with an `f32` scale for each group, and its groups go on
+//! from row to row. The order of everything is that of llama2.c's `export.py`.
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sprat_format::{Activation, Config, FeedForward, Norm, Pairing, Position, Role};
 
 use super::hugging_face::SpecialTokens;
@@ -16,48 +18,51 @@ use crate::map::MappedFile;
 
 /// What this format is called.
 pub(super) const NAME: &str = "llama2.c";
-
-const HEADER_BYTES: usize = 28;
 /// Versions 1 and 2 begin with this number, `ak42`.
-const NEWER_MAGIC: u32 = 0x616b_3432;
+const MAGIC: [u8; 4] = 0x616b_3432u32.to_le_bytes();
+
+/// Bytes of the seven numbers.
+const NUMBERS_BYTES: usize = 28;
+/// Bytes of the header of versions 1 and 2.
+const HEADER_BYTES: usize = 256;
 /// llama2.c's fixed choices.
 const NORM_EPS: f32 = 1e-5;
 const ROPE_THETA: f64 = 10_000.0;
 const BOS: u32 = 1;
 const EOS: u32 = 2;
 
-/// The seven numbers of the header, checked.
+/// The header, checked.
 struct Header {
+    version: u32,
     config: Config,
     shared_head: bool,
+    /// How matrices are stored.
+    matrices: Storage,
 }
 
-/// Whether a file may be meant as a llama2.c checkpoint: asked only when no other format claims it.
-pub(super) fn is_newer_version(bytes: &[u8]) -> bool {
-    bytes.first_chunk().is_some_and(|&b| u32::from_le_bytes(b) == NEWER_MAGIC)
-}
-
-/// Opens a mapped file.
-pub(super) fn open(path: &Path, file: MappedFile) -> Result<Checkpoint> {
-    ensure!(
-        !is_newer_version(&file),
-        "{} is a llama2.c checkpoint of version 1 or 2 (ak42); supported: version 0, exported with \
-         `export.py --version 0`",
-        path.display()
-    );
-    let Some(Header { config, shared_head }) = header(&file) else {
-        bail!(
-            "{} is no checkpoint that is known here: expected a packed file, a llama2.c checkpoint or a \
-             Hugging Face directory",
-            path.display()
-        );
+/// Opens a mapped file that no other format claims; `None` when this one does not, either.
+pub(super) fn open(path: &Path, file: MappedFile) -> Result<Option<Checkpoint>> {
+    let header = if file.starts_with(&MAGIC) {
+        newer_header(&file).with_context(|| format!("{} is a llama2.c checkpoint", path.display()))?
+    } else {
+        match oldest_header(&file) {
+            Some(header) => header,
+            None => return Ok(None),
+        }
     };
-    let mut layout = Layout { tensors: Tensors::new(), offset: HEADER_BYTES, config };
-    layout.weights(shared_head);
+    let Header { version, config, shared_head, matrices } = header;
+    let offset = if version == 0 { NUMBERS_BYTES } else { HEADER_BYTES };
+    let mut layout = Layout { tensors: None, offset, config, matrices };
+    let lay_out = |layout: &mut Layout| match version {
+        0 => layout.oldest(shared_head),
+        _ => layout.newer(shared_head),
+    };
+    // The length is known before anything is kept: a header may claim a thousand layers.
+    lay_out(&mut layout);
     ensure!(
         layout.offset == file.len(),
-        "{} has {} bytes; a llama2.c checkpoint with its header (dim {}, hidden {}, layers {}, heads {}, kv \
-         heads {}, vocabulary {}, positions {}) has {}: it is cut short, or of another format",
+        "{} has {} bytes; a llama2.c checkpoint of version {version} with its header (dim {}, hidden {}, layers {}, \
+         heads {}, kv heads {}, vocabulary {}, positions {}) has {}: it is cut short, or of another format",
         path.display(),
         file.len(),
         config.hidden_size,
@@ -69,27 +74,30 @@ pub(super) fn open(path: &Path, file: MappedFile) -> Result<Checkpoint> {
         config.max_positions,
         layout.offset,
     );
+    let mut layout = Layout { tensors: Some(Tensors::new()), offset, config, matrices };
+    lay_out(&mut layout);
+    let mut tensors = layout.tensors.unwrap_or_default();
     let dims = config.rotary_dims();
     let frequencies = rotary::frequencies(ROPE_THETA, dims, Scaling::Default);
     let stored = Stored { name: "rotary frequencies".into(), source: Source::Computed(frequencies) };
-    layout.tensors.insert((None, Role::RotaryFrequencies), stored);
+    tensors.insert((None, Role::RotaryFrequencies), stored);
     let name = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
-    let mut checkpoint =
-        Checkpoint::new(config, name, format!("{NAME} version 0"), vec![file], layout.tensors);
+    let source = format!("{NAME} version {version}");
+    let mut checkpoint = Checkpoint::new(config, name, source, vec![file], tensors);
     // llama2.c's generation ends when the model begins a new text.
     checkpoint.take_tokens(SpecialTokens { bos: Some(BOS), end_tokens: vec![BOS, EOS] });
     checkpoint.add_bos = checkpoint.bos.is_some();
-    Ok(checkpoint)
+    Ok(Some(checkpoint))
 }
 
-fn header(bytes: &[u8]) -> Option<Header> {
-    let (words, _) = bytes.get(..HEADER_BYTES)?.as_chunks::<4>();
-    let word = |index: usize| i32::from_le_bytes(words[index]);
-    let count = |index: usize| u32::try_from(word(index)).ok();
+/// The configuration of seven numbers; `None` when no model has such.
+fn config(numbers: &[[u8; 4]]) -> Option<Config> {
+    let number = |index: usize| numbers.get(index).map(|&bytes| i32::from_le_bytes(bytes));
+    let count = |index: usize| u32::try_from(number(index)?).ok();
     let (hidden_size, heads) = (count(0)?, count(3)?);
     let head_dim = hidden_size.checked_div(heads)?;
     let config = Config {
-        vocab_size: word(5).unsigned_abs(),
+        vocab_size: number(5)?.unsigned_abs(),
         hidden_size,
         layers: count(2)?,
         heads,
@@ -105,52 +113,120 @@ fn header(bytes: &[u8]) -> Option<Header> {
         ..Config::PLAIN
     };
     let possible = config.validate().is_ok() && head_dim * heads == hidden_size;
-    possible.then_some(Header { config, shared_head: word(5) > 0 })
+    possible.then_some(config)
+}
+
+fn oldest_header(bytes: &[u8]) -> Option<Header> {
+    let (numbers, _) = bytes.get(..NUMBERS_BYTES)?.as_chunks::<4>();
+    let config = config(numbers)?;
+    let shared_head = i32::from_le_bytes(numbers[5]) > 0;
+    Some(Header { version: 0, config, shared_head, matrices: Storage::Plain(Dtype::F32) })
+}
+
+fn newer_header(bytes: &[u8]) -> Result<Header> {
+    let Some(header) = bytes.get(..HEADER_BYTES) else {
+        bail!("it has {} bytes, its header alone has {HEADER_BYTES}: it is cut short", bytes.len());
+    };
+    let (words, _) = header.as_chunks::<4>();
+    let version = u32::from_le_bytes(words[1]);
+    ensure!((1..=2).contains(&version), "its version is {version}; supported: 0, 1 and 2");
+    let numbers = &words[2..9];
+    let config = config(numbers).filter(|_| i32::from_le_bytes(numbers[5]) > 0);
+    let Some(config) = config else {
+        let numbers: Vec<_> = numbers.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect();
+        bail!(
+            "its header (dim, hidden, layers, heads, kv heads, vocabulary, positions) is {numbers:?}, which no model \
+             has: it is damaged"
+        );
+    };
+    let shared_head = match header[36] {
+        flag @ 0..=1 => flag == 1,
+        flag => bail!("its flag for a shared head is {flag}; expected 0 or 1: it is damaged"),
+    };
+    let group = i32::from_le_bytes([header[37], header[38], header[39], header[40]]);
+    let matrices = match version {
+        1 => Storage::Plain(Dtype::F32),
+        _ => Storage::Groups { group: usize::try_from(group).ok().filter(|&group| group > 0).unwrap_or(0) },
+    };
+    if let Storage::Groups { group: size } = matrices {
+        let sizes =
+            [Role::TokenEmbedding, Role::Query, Role::Key, Role::AttentionOutput, Role::Gate, Role::Down];
+        let whole = |role: &Role| {
+            let (rows, cols) = role.shape(&config);
+            (rows as usize * cols as usize).is_multiple_of(size)
+        };
+        ensure!(
+            size > 0 && sizes.iter().all(whole),
+            "its group size is {group}; expected a divisor of the sizes of its matrices: it is damaged"
+        );
+    }
+    Ok(Header { version, config, shared_head, matrices })
 }
 
 /// The tensors in the order of the file, as far as they have been laid out.
 struct Layout {
-    tensors: Tensors,
+    /// None where only the length is wanted.
+    tensors: Option<Tensors>,
     offset: usize,
     config: Config,
+    matrices: Storage,
 }
 
+const EMBEDDING: (&str, Role) = ("tok_embeddings", Role::TokenEmbedding);
+const ATTENTION_NORM: (&str, Role) = ("rms_att_weight", Role::AttentionNorm);
+const ATTENTION: [(&str, Role); 4] =
+    [("wq", Role::Query), ("wk", Role::Key), ("wv", Role::Value), ("wo", Role::AttentionOutput)];
+const FFN_NORM: (&str, Role) = ("rms_ffn_weight", Role::FeedForwardNorm);
+const FFN: [(&str, Role); 3] = [("w1", Role::Gate), ("w2", Role::Down), ("w3", Role::Up)];
+const FINAL_NORM: (&str, Role) = ("rms_final_weight", Role::FinalNorm);
+const HEAD: (&str, Role) = ("wcls", Role::Head);
+
 impl Layout {
-    fn weights(&mut self, shared_head: bool) {
-        let layers = self.config.layers as usize;
-        self.tensor("tok_embeddings", Role::TokenEmbedding, None);
-        let in_layers = [
-            ("rms_att_weight", Role::AttentionNorm),
-            ("wq", Role::Query),
-            ("wk", Role::Key),
-            ("wv", Role::Value),
-            ("wo", Role::AttentionOutput),
-            ("rms_ffn_weight", Role::FeedForwardNorm),
-            ("w1", Role::Gate),
-            ("w2", Role::Down),
-            ("w3", Role::Up),
-        ];
-        for (name, role) in in_layers {
-            for layer in 0..layers {
-                self.tensor(&format!("{name}[{layer}]"), role, Some(layer as u16));
-            }
-        }
-        self.tensor("rms_final_weight", Role::FinalNorm, None);
+    fn oldest(&mut self, shared_head: bool) {
+        self.tensor(EMBEDDING, None);
+        self.in_layers(&[ATTENTION_NORM]);
+        self.in_layers(&ATTENTION);
+        self.in_layers(&[FFN_NORM]);
+        self.in_layers(&FFN);
+        self.tensor(FINAL_NORM, None);
         // Sines and cosines of the rotary embedding; they are computed afresh.
         let table_bytes = self.config.max_positions as usize * (self.config.head_dim as usize / 2) * 4;
         self.offset += 2 * table_bytes;
         if !shared_head {
-            self.tensor("wcls", Role::Head, None);
+            self.tensor(HEAD, None);
         }
     }
 
-    fn tensor(&mut self, name: &str, role: Role, layer: Option<u16>) {
+    fn newer(&mut self, shared_head: bool) {
+        self.in_layers(&[ATTENTION_NORM]);
+        self.in_layers(&[FFN_NORM]);
+        self.tensor(FINAL_NORM, None);
+        self.tensor(EMBEDDING, None);
+        self.in_layers(&ATTENTION);
+        self.in_layers(&FFN);
+        if !shared_head {
+            self.tensor(HEAD, None);
+        }
+    }
+
+    /// Each kind of tensor for all layers, one kind after the other.
+    fn in_layers(&mut self, kinds: &[(&str, Role)]) {
+        for &(name, role) in kinds {
+            for layer in 0..self.config.layers as u16 {
+                self.tensor((&format!("{name}[{layer}]"), role), Some(layer));
+            }
+        }
+    }
+
+    fn tensor(&mut self, (name, role): (&str, Role), layer: Option<u16>) {
         let (rows, cols) = role.shape(&self.config);
         let view = View::whole(rows as usize, cols as usize);
-        let storage = Storage::Plain(Dtype::F32);
+        let storage = if role.is_matrix() { self.matrices } else { Storage::Plain(Dtype::F32) };
         let bytes = storage.bytes(view.rows * view.cols);
         let source = Source::Mapped { file: 0, offset: self.offset, bytes, storage, view };
-        self.tensors.insert((layer, role), Stored { name: name.to_owned(), source });
+        if let Some(tensors) = &mut self.tensors {
+            tensors.insert((layer, role), Stored { name: name.to_owned(), source });
+        }
         self.offset += bytes;
     }
 }

@@ -16,22 +16,29 @@ const HARMLESS: &[&str] = &[
     "_attn_implementation_autoset",
     "_commit_hash",
     "_name_or_path",
+    "activation_dropout",
     "architectures",
     "attention_dropout",
+    "attention_softmax_in_fp32",
     "attn_pdrop",
     "auto_map",
     "bad_words_ids",
     "begin_suppress_tokens",
+    "bias_dropout_fusion",
     "bos_token_id",
     "chunk_size_feed_forward",
+    "classifier_dropout",
     "cross_attention_hidden_size",
     "custom_pipelines",
     "decoder_start_token_id",
     "diversity_penalty",
     "do_sample",
+    "dropout",
     "dtype",
     "early_stopping",
+    "emb_pdrop",
     "embd_pdrop",
+    "embed_dropout",
     "encoder_no_repeat_ngram_size",
     "eos_token_id",
     "exponential_decay_length_penalty",
@@ -39,12 +46,16 @@ const HARMLESS: &[&str] = &[
     "forced_bos_token_id",
     "forced_eos_token_id",
     "gradient_checkpointing",
+    "hidden_dropout",
     "id2label",
+    "init_std",
     "initializer_range",
     "is_decoder",
     "is_encoder_decoder",
     "label2id",
+    "layerdrop",
     "length_penalty",
+    "masked_softmax_fusion",
     "max_length",
     "max_window_layers",
     "min_length",
@@ -54,6 +65,7 @@ const HARMLESS: &[&str] = &[
     "num_beam_groups",
     "num_beams",
     "num_return_sequences",
+    "offset_alibi",
     "output_attentions",
     "output_hidden_states",
     "output_past",
@@ -64,10 +76,14 @@ const HARMLESS: &[&str] = &[
     "problem_type",
     "remove_invalid_values",
     "repetition_penalty",
+    "resid_dropout",
     "resid_pdrop",
     "return_dict",
     "return_dict_in_generate",
     "sep_token_id",
+    "skip_bias_add",
+    "skip_bias_add_qkv",
+    "slow_but_exact",
     "summary_activation",
     "summary_first_dropout",
     "summary_proj_to_labels",
@@ -83,6 +99,7 @@ const HARMLESS: &[&str] = &[
     "torchscript",
     "transformers_version",
     "typical_p",
+    "unk_token_id",
     "unsloth_fixed",
     "unsloth_version",
     "use_bfloat16",
@@ -100,6 +117,16 @@ pub(crate) struct Settings<'a> {
 impl<'a> Settings<'a> {
     pub fn new(place: String, map: &'a Map<String, Value>) -> Self {
         Self { place, map, read: RefCell::default() }
+    }
+
+    /// Where the settings come from, for messages.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whether a key is there, be it null.
+    pub fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
     }
 
     /// The value of a key; absent and null are the same.

@@ -106,36 +106,100 @@ impl Storage {
     }
 }
 
-/// A matrix of `rows` x `cols` within a stored tensor; all numbers count elements.
+/// What lies in runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunsOf {
+    /// The rows of a matrix.
+    Rows,
+    /// The elements of a vector.
+    Elements,
+}
+
+/// Outputs that lie in runs: `count` side by side, the next run `stride` elements behind the beginning of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Runs {
+    pub of: RunsOf,
+    pub count: usize,
+    pub stride: usize,
+}
+
+/// A matrix of `rows` x `cols` within a stored tensor; all numbers count elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct View {
     pub rows: usize,
     pub cols: usize,
     pub start: usize,
     pub row_stride: usize,
     pub col_stride: usize,
+    /// The runs in which the outputs lie; `None` for a single one.
+    pub runs: Option<Runs>,
+    /// Added to every number.
+    pub plus: f32,
 }
 
 impl View {
     /// The whole of a tensor that is stored as `rows` x `cols`.
     pub const fn whole(rows: usize, cols: usize) -> Self {
-        Self { rows, cols, start: 0, row_stride: cols, col_stride: 1 }
+        Self { rows, cols, start: 0, row_stride: cols, col_stride: 1, runs: None, plus: 0.0 }
     }
 
     /// `outputs` columns from column `first` of a tensor that is stored as inputs x `stored_outputs`.
     pub const fn transposed(inputs: usize, stored_outputs: usize, first: usize, outputs: usize) -> Self {
-        Self { rows: outputs, cols: inputs, start: first, row_stride: 1, col_stride: stored_outputs }
+        let strides = Self { row_stride: 1, col_stride: stored_outputs, ..Self::whole(outputs, inputs) };
+        Self { start: first, ..strides }
     }
 
     /// `count` numbers from `first` of a vector.
     pub const fn slice(first: usize, count: usize) -> Self {
-        Self { rows: 1, cols: count, start: first, row_stride: count, col_stride: 1 }
+        Self { start: first, ..Self::whole(1, count) }
+    }
+
+    /// `rows` rows in so many runs, the first beginning at row `first`, of a tensor of `stored_rows`, which are dealt out
+    /// to the runs evenly.
+    pub const fn rows_in_runs(
+        rows: usize,
+        cols: usize,
+        first: usize,
+        runs: usize,
+        stored_rows: usize,
+    ) -> Self {
+        let runs = Runs { of: RunsOf::Rows, count: rows / runs, stride: stored_rows / runs * cols };
+        Self { start: first * cols, runs: Some(runs), ..Self::whole(rows, cols) }
+    }
+
+    /// The same for a vector.
+    pub const fn slice_in_runs(count: usize, first: usize, runs: usize, stored: usize) -> Self {
+        let runs = Runs { of: RunsOf::Elements, count: count / runs, stride: stored / runs };
+        Self { runs: Some(runs), ..Self::slice(first, count) }
     }
 
     /// Reads some rows of the view out of the little-endian `bytes` of the whole stored tensor, row by row.
     pub fn read(self, storage: Storage, bytes: &[u8], rows: Range<usize>) -> Vec<f32> {
+        let mut out = self.read_stored(storage, bytes, rows);
+        if self.plus != 0.0 {
+            out.iter_mut().for_each(|value| *value += self.plus);
+        }
+        out
+    }
+
+    /// The same before anything is added.
+    fn read_stored(self, storage: Storage, bytes: &[u8], rows: Range<usize>) -> Vec<f32> {
         let Self { cols, start, row_stride, col_stride, .. } = self;
         let mut out = Vec::with_capacity(rows.len() * cols);
+        if let Some(Runs { of, count, stride }) = self.runs {
+            let run = |number: usize| start + number * stride;
+            for row in rows {
+                match of {
+                    RunsOf::Rows => {
+                        let at = run(row / count) + row % count * row_stride;
+                        storage.read(bytes, at..at + cols, &mut out);
+                    }
+                    RunsOf::Elements => (0..cols / count)
+                        .for_each(|number| storage.read(bytes, run(number)..run(number) + count, &mut out)),
+                }
+            }
+            return out;
+        }
         let at = |row: usize| start + row * row_stride;
         if col_stride == 1 && row_stride == cols {
             storage.read(bytes, at(rows.start)..at(rows.end), &mut out);
@@ -233,7 +297,7 @@ mod tests {
     fn any_rows_of_any_view_are_those_of_the_whole() {
         let stored: Vec<f32> = (0..60).map(|n| n as f32).collect();
         let stored = bytes(&stored);
-        let odd = View { rows: 3, cols: 4, start: 2, row_stride: 15, col_stride: 3 };
+        let odd = View { start: 2, row_stride: 15, col_stride: 3, ..View::whole(3, 4) };
         for view in [
             View::whole(6, 10),
             View::transposed(6, 10, 3, 5),
@@ -253,6 +317,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_fused_head_by_head_comes_apart() {
+        // Two heads of two components, one input: queries, keys and values of the first head, then of the second.
+        let stored = bytes(&[0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 2.0, 3.0, 12.0, 13.0, 22.0, 23.0]);
+        for (part, expected) in
+            [[0.0, 1.0, 2.0, 3.0], [10.0, 11.0, 12.0, 13.0], [20.0, 21.0, 22.0, 23.0]].into_iter().enumerate()
+        {
+            let rows = View::rows_in_runs(4, 1, 2 * part, 2, 12);
+            assert_eq!(rows.read(PLAIN, &stored, 0..4), expected);
+            assert_eq!(rows.read(PLAIN, &stored, 1..3), expected[1..3]);
+            assert_eq!(View::slice_in_runs(4, 2 * part, 2, 12).read(PLAIN, &stored, 0..1), expected);
+        }
+        // Two queries for each key and value, two inputs; one run is the whole.
+        let stored: Vec<f32> = (0..16).map(|n| n as f32).collect();
+        let stored = bytes(&stored);
+        let read = |view: View| view.read(PLAIN, &stored, 0..view.rows);
+        assert_eq!(read(View::rows_in_runs(4, 2, 0, 2, 8)), [0.0, 1.0, 2.0, 3.0, 8.0, 9.0, 10.0, 11.0]);
+        assert_eq!(read(View::rows_in_runs(2, 2, 3, 2, 8)), [6.0, 7.0, 14.0, 15.0]);
+        assert_eq!(read(View::rows_in_runs(2, 2, 3, 1, 8)), read(View { start: 6, ..View::whole(2, 2) }));
+        assert_eq!(read(View { plus: 1.0, ..View::slice(3, 2) }), [4.0, 5.0]);
+    }
+
+    #[test]
     fn blocks_and_groups_are_cut_anywhere() {
         // Two blocks of Q8_0 with the scales 1 and 2.
         let block = |scale: f32, first: i8| {
@@ -261,7 +347,7 @@ mod tests {
             block
         };
         let stored = [block(1.0, -16), block(2.0, 0)].concat();
-        let view = View { rows: 3, cols: 20, start: 4, row_stride: 20, col_stride: 1 };
+        let view = View { start: 4, ..View::whole(3, 20) };
         let weight = |at: i32| if at < 32 { at as f32 - 16.0 } else { 2.0 * (at as f32 - 32.0) };
         let expected: Vec<f32> = (24..64).map(weight).collect();
         assert_eq!(view.read(Storage::Blocks(Blocks::Q8_0), &stored, 1..3), expected);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use sprat_format::{Activation, FeedForward, Norm, Pairing, Position, Role};
+use sprat_format::{Activation, FeedForward, Layers, Norm, Pairing, Position, Role};
 use tempfile::TempDir;
 
 use super::*;
@@ -159,7 +159,7 @@ fn rotary_scaling_is_read_in_both_spellings() {
 fn settings_that_change_the_numbers_are_refused_by_name_and_value() {
     type Change = (&'static str, serde_json::Value);
     let llama: [(Change, &str); 8] = [
-        (("model_type", json!("mamba")), "model_type \"mamba\" is not supported; supported: llama"),
+        (("model_type", json!("grok")), "model_type \"grok\" is not supported; supported: bloom"),
         (("hidden_act", json!("tanh")), "hidden_act = \"tanh\""),
         (("rope_scaling", json!({ "rope_type": "yarn", "factor": 2 })), "rope_type = \"yarn\""),
         (("rope_scaling", json!({ "type": "linear", "factor": 2, "mystery": 1 })), "mystery = 1"),
@@ -185,15 +185,62 @@ fn settings_that_change_the_numbers_are_refused_by_name_and_value() {
         model.set(key, value);
         assert_refused(&model, &["config.json (gpt2)", expected]);
     }
-    let mut qwen = HuggingFace::qwen2(7);
-    qwen.set("use_sliding_window", json!(true));
-    assert_refused(&qwen, &["config.json (qwen2)", "use_sliding_window = true"]);
+    let others: [(&str, Change, &str); 9] = [
+        (
+            "bert",
+            ("hidden_act", json!("gelu")),
+            "model_type \"bert\" is an encoder, which is not supported yet",
+        ),
+        ("bloom", ("apply_residual_connection_post_layernorm", json!(true)), "post_layernorm = true"),
+        ("gpt_neo", ("attention_types", json!([[["far"], 2]])), "attention_types = [[[\"far\"],2]]"),
+        ("mpt", ("attn_config", json!({ "clip_qkv": 6 })), "attn_config: clip_qkv = 6"),
+        ("opt", ("layer_norm_elementwise_affine", json!(false)), "layer_norm_elementwise_affine = false"),
+        ("phi3", ("rope_scaling", json!({ "type": "longrope" })), "rope_type = \"longrope\""),
+        ("qwen2", ("layer_types", json!(["full_attention"])), "layer_types = [\"full_attention\"]"),
+        ("smollm3", ("no_rope_layers", json!([1, 2])), "no_rope_layers = [1,2]"),
+        ("stablelm", ("qk_layernorm", json!(true)), "qk_layernorm = true"),
+    ];
+    for (family, (key, value), expected) in others {
+        let mut model = HuggingFace::llama(7);
+        model.set("model_type", json!(family));
+        // What each of these reads before it comes to the setting.
+        for (key, value) in
+            [("n_head", 4), ("num_heads", 4), ("num_layers", 2), ("d_model", 16), ("n_heads", 4)]
+        {
+            model.set(key, json!(value));
+        }
+        model.set(key, value);
+        assert_refused(&model, &[family, expected]);
+    }
+}
+
+#[test]
+fn windows_and_layers_without_rotary_embedding_are_read() {
+    let directory = temp();
+    let config =
+        |model: &HuggingFace| open(&model.write(directory.path(), "m", Dtype::F32).unwrap()).unwrap().config;
     let mut mistral = HuggingFace::llama(7);
     mistral.set("model_type", json!("mistral"));
+    // What the family takes when nothing is said is more than the model has positions.
+    assert_eq!(config(&mistral).window, 0);
     mistral.set("sliding_window", json!(8));
-    assert_refused(&mistral, &["config.json (mistral)", "sliding_window = 8"]);
+    assert_eq!((config(&mistral).window, config(&mistral).window_layers), (8, Layers::ALL));
     mistral.set("sliding_window", json!(null));
-    open(&mistral.write(temp().path(), "whole", Dtype::F32).unwrap()).unwrap();
+    assert_eq!(config(&mistral).window, 0);
+
+    let mut qwen = HuggingFace::qwen2(7);
+    qwen.set("use_sliding_window", json!(true));
+    assert_eq!(config(&qwen).window, 0, "the first 28 layers have none");
+    qwen.set("max_window_layers", json!(1));
+    assert_eq!((config(&qwen).window, config(&qwen).window_layers), (8, Layers { period: 2, bits: 2 }));
+    qwen.set("layer_types", json!(["sliding_attention", "full_attention"]));
+    assert_eq!(config(&qwen).window_layers, Layers { period: 2, bits: 1 });
+
+    let mut smol = HuggingFace::llama(7);
+    smol.set("model_type", json!("smollm3"));
+    assert_eq!(config(&smol).rotary_layers, Layers::ALL, "every fourth has none, and there are two");
+    smol.set("no_rope_layers", json!([0, 1]));
+    assert_eq!(config(&smol).rotary_layers, Layers { period: 2, bits: 2 });
 }
 
 #[test]
@@ -257,6 +304,50 @@ fn llama2c_files_are_read_with_and_without_a_head() {
 }
 
 #[test]
+fn llama2c_files_of_newer_versions_hold_the_same_model() {
+    let directory = temp();
+    for shared in [true, false] {
+        let oldest = open(&fixture::write_llama2c(directory.path(), 11, shared).unwrap()).unwrap();
+        for group in [None, Some(8)] {
+            let path = fixture::write_newer_llama2c(directory.path(), 11, shared, group).unwrap();
+            let newer = open(&path).unwrap();
+            let version = if group.is_none() { 1 } else { 2 };
+            assert_eq!(newer.source, format!("llama2.c version {version}"));
+            assert_eq!((newer.config, &newer.end_tokens), (oldest.config, &oldest.end_tokens));
+            assert_eq!(newer.tensors().count(), oldest.tensors().count());
+            for tensor in oldest.tensors() {
+                let expected = oldest.read(tensor.role, tensor.layer).unwrap();
+                let found = newer.read(tensor.role, tensor.layer).unwrap();
+                let quantized = group.is_some() && tensor.role.is_matrix();
+                let tolerance = if quantized { 0.3 / 127.0 / 2.0 * 1.001 } else { 0.0 };
+                let close = expected.iter().zip(&found).all(|(a, b)| (a - b).abs() <= tolerance);
+                assert!(close && expected.len() == found.len(), "{} {:?}", tensor.name, group);
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_llama2c_files_of_newer_versions_are_refused() {
+    let directory = temp();
+    let path = fixture::write_newer_llama2c(directory.path(), 11, true, Some(8)).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let check = |at: usize, bytes: &[u8], expected: &str| {
+        let mut changed = whole.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::write(&path, changed).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(expected), "expected {expected:?} in: {message}");
+    };
+    check(36, &[2], "flag for a shared head is 2");
+    check(37, &0i32.to_le_bytes(), "group size is 0");
+    check(37, &(-8i32).to_le_bytes(), "group size is -8");
+    check(37, &24i32.to_le_bytes(), "group size is 24");
+    check(37, &4i32.to_le_bytes(), "it is cut short, or of another format");
+    check(28, &(-272i32).to_le_bytes(), "-272, 32], which no model has");
+}
+
+#[test]
 fn damaged_and_foreign_files_are_refused_with_what_they_are() {
     let directory = temp();
     let path = fixture::write_llama2c(directory.path(), 12, true).unwrap();
@@ -271,9 +362,12 @@ fn damaged_and_foreign_files_are_refused_with_what_they_are() {
     check(b"", "is empty");
     check(b"MZ\x90\x00 some other program, long enough for a header", "no checkpoint that is known here");
     check(b"GGUF\x03\x00\x00\x00", "the number of tensors at byte 8 needs 8 bytes");
-    check(b"PK\x03\x04 archive", "PyTorch");
+    check(b"PK\x03\x04 archive", "zip archive");
+    check(b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer");
     check(b"\x89SPRAT\r\n", "packed file already");
-    check(b"24ka\x01\x00\x00\x00 more of it, long enough for a header", "version 1 or 2 (ak42)");
+    check(b"24ka\x01\x00\x00\x00 more of it, not long enough", "its header alone has 256");
+    check(&[b"24ka\x03\x00\x00\x00", &[0; 248][..]].concat(), "its version is 3; supported: 0, 1 and 2");
+    check(&[b"24ka\x01\x00\x00\x00", &[0; 248][..]].concat(), "[0, 0, 0, 0, 0, 0, 0], which no model has");
     fs::remove_file(&path).unwrap();
     assert!(refusal(&path).contains("cannot read"));
 

@@ -1,17 +1,22 @@
 //! Tokenizers of other projects, made into the `TOKN` section of a packed file.
 //!
-//! Three sources: Hugging Face's `tokenizer.json` (byte-level BPE), GPT-2's `vocab.json` with `merges.txt`, and
-//! llama2.c's `tokenizer.bin`. What the runtime cannot do exactly as the original does is refused by name: a
-//! tokenizer that is almost right makes a model that is quietly worse. All sorting happens here, and so does
-//! everything that needs Unicode tables, of which the section gets the boundaries that it needs and no more.
+//! Five sources: Hugging Face's `tokenizer.json` (BPE over bytes or characters, Unigram), GPT-2's `vocab.json` with
+//! `merges.txt`, SentencePiece's `tokenizer.model`, the vocabulary of a GGUF file, and llama2.c's `tokenizer.bin`.
+//! What the runtime cannot do exactly as the original does is refused by name: a tokenizer that is almost right
+//! makes a model that is quietly worse. All sorting happens here, and so does everything that needs Unicode tables
+//! or regular expressions, of which the section gets what it needs and no more.
 
 mod bytes;
 mod classes;
-mod draft;
+pub mod draft;
+mod gguf;
 mod gpt2;
 mod hugging_face;
 mod llama2c;
+mod normalization;
+mod sentencepiece;
 mod settings;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +25,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use sprat_format::tokenizer::TokenizerTables;
 
+pub use self::draft::Draft;
+pub use self::gguf::gguf;
 pub use self::gpt2::gpt2_files;
 pub use self::hugging_face::tokenizer_json;
 pub use self::llama2c::llama2c;
+pub use self::sentencepiece::tokenizer_model;
 
 /// A tokenizer, ready to be packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +51,8 @@ pub struct TokenizerImport {
 
 impl TokenizerImport {
     /// Checks a section against the size of the model.
-    fn new(file: &Path, section: Vec<u8>, model_vocab: u32) -> Result<Self> {
+    fn new(file: &Path, draft: &Draft, model_vocab: u32) -> Result<Self> {
+        let section = draft.section()?;
         let tables = TokenizerTables::parse(&section)
             .with_context(|| format!("{}: the tables made from it are not valid", file.display()))?;
         let vocab_size = tables.vocab_size();
@@ -69,28 +78,32 @@ impl TokenizerImport {
     }
 }
 
-/// Imports the tokenizer of a Hugging Face directory: `tokenizer.json`, or else `vocab.json` and `merges.txt`;
-/// then what `tokenizer_config.json`, `generation_config.json` and `chat_template.jinja` say, where they exist.
+/// Imports the tokenizer of a Hugging Face directory: `tokenizer.json`, or else `tokenizer.model`, or else
+/// `vocab.json` and `merges.txt`; then what `tokenizer_config.json`, `generation_config.json` and
+/// `chat_template.jinja` say, where they exist.
 ///
 /// # Errors
 /// No tokenizer in the directory, a file that cannot be read, anything unsupported (by name), a vocabulary
 /// larger than `model_vocab`.
 pub fn hugging_face_directory(directory: &Path, model_vocab: u32) -> Result<TokenizerImport> {
     let file = |name: &str| directory.join(name);
-    let mut import = if file("tokenizer.json").is_file() {
+    let has = |name: &str| file(name).is_file();
+    if !has("tokenizer.json") && has("added_tokens.json") {
+        bail!(
+            "{}: added tokens of a slow tokenizer are not supported; save the tokenizer as tokenizer.json \
+             (PreTrainedTokenizerFast.save_pretrained)",
+            file("added_tokens.json").display()
+        );
+    }
+    let mut import = if has("tokenizer.json") {
         tokenizer_json(&file("tokenizer.json"), model_vocab)?
-    } else if file("vocab.json").is_file() && file("merges.txt").is_file() {
-        if file("added_tokens.json").is_file() {
-            bail!(
-                "{}: added tokens of a slow tokenizer are not supported; save the tokenizer as tokenizer.json \
-                 (PreTrainedTokenizerFast.save_pretrained)",
-                file("added_tokens.json").display()
-            );
-        }
+    } else if has("tokenizer.model") {
+        tokenizer_model(&file("tokenizer.model"), model_vocab)?
+    } else if has("vocab.json") && has("merges.txt") {
         gpt2_files(&file("vocab.json"), &file("merges.txt"), model_vocab)?
     } else {
         bail!(
-            "{}: no tokenizer found; expected tokenizer.json, or vocab.json with merges.txt",
+            "{}: no tokenizer found; expected tokenizer.json, tokenizer.model, or vocab.json with merges.txt",
             directory.display()
         );
     };

@@ -47,7 +47,38 @@ pub fn everything() -> Result<()> {
     targets(NO_STD_TARGETS)?;
     targets(&[LINUX_TARGET])?;
     components()?;
-    EMULATORS.iter().try_for_each(install_emulator)
+    EMULATORS.iter().try_for_each(install_emulator)?;
+    python_packages()
+}
+
+/// Packages that tests compare with, and the name of a module of each.
+const PYTHON_PACKAGES: [(&str, &str); 3] =
+    [("gguf==0.19.0", "gguf"), ("numpy", "numpy"), ("safetensors", "safetensors")];
+
+/// Makes an environment of Python in `target` with the packages that tests compare with. Without Python, or without the
+/// packages' registry, those tests are skipped, and say so.
+fn python_packages() -> Result<()> {
+    let venv = run::root().join("target/python-venv");
+    let python = venv.join("bin/python");
+    let import = PYTHON_PACKAGES.map(|(_, module)| format!("import {module}")).join("; ");
+    if run::works(Command::new(&python).args(["-c", &import])) {
+        return Ok(());
+    }
+    if !run::works(&mut run::program("python3", &["-c", "import venv, ensurepip"])) {
+        println!("SKIP Python packages: there is no python3 with venv");
+        return Ok(());
+    }
+    let mut make = run::program("python3", &["-m", "venv"]);
+    let mut pip = Command::new(&python);
+    // Without what they depend on: the package gguf asks for much that only its scripts need.
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(PYTHON_PACKAGES.map(|(package, _)| package)).args(["pyyaml", "tqdm"]);
+    let names = PYTHON_PACKAGES.map(|(package, _)| package);
+    let made = run::succeed(make.arg(&venv)).and_then(|()| install("Python packages", &names, &mut pip));
+    if made.is_err() || !run::works(Command::new(&python).args(["-c", &import])) {
+        println!("SKIP Python packages: they cannot be installed into {}", venv.display());
+    }
+    Ok(())
 }
 
 /// Installs the Rust targets that are missing.

@@ -3,7 +3,7 @@
 //! As Hugging Face's `tokenizers` does it (`added_vocabulary.rs`): leftmost match, longest of those, in two
 //! passes. A special token that is to stay text still takes its place: no other token is sought inside of it.
 
-use sprat_format::tokenizer::{Added, AddedFlags, Class, TokenFlags, TokenizerTables};
+use sprat_format::tokenizer::{Added, AddedFlags, Properties, TokenFlags, TokenizerTables};
 
 use super::Special;
 
@@ -45,7 +45,7 @@ impl AddedTokens {
         second_pass: bool,
         special: Special,
     ) -> Splits<'a, 'm, 't> {
-        Splits { added: self, tables, text, second_pass, special, start: 0, token: None }
+        Splits { added: self, tables, text, second_pass, special, start: 0, scan: 0, token: None }
     }
 }
 
@@ -58,6 +58,8 @@ pub(super) struct Splits<'a, 'm, 't> {
     special: Special,
     /// Where the text begins that has not been returned yet.
     start: usize,
+    /// Where the next token may begin: before `start` if the last one took white space behind it.
+    scan: usize,
     /// A token that was found behind text that was returned first.
     token: Option<u32>,
 }
@@ -85,11 +87,13 @@ impl<'t> Iterator for Splits<'_, '_, 't> {
     }
 }
 
-impl Splits<'_, '_, '_> {
+impl<'m> Splits<'_, 'm, '_> {
     /// The next token that counts: where it starts and ends, with the white space that it takes.
-    fn next_token(&self) -> Option<(usize, usize, u32)> {
-        let is_space = |character: char| self.tables.class(character) == Class::Space;
-        let mut at = self.start;
+    fn next_token(&mut self) -> Option<(usize, usize, u32)> {
+        let tables = self.tables;
+        let is_space = |character: char| tables.properties(character).any(Properties::SPACE);
+        let is_word = |character: char| tables.properties(character).any(Properties::WORD);
+        let mut at = self.scan;
         while let Some(&byte) = self.text.as_bytes().get(at) {
             let Some(added) = self.added.may_start(byte).then(|| self.token_at(at)).flatten() else {
                 at += 1;
@@ -100,23 +104,30 @@ impl Splits<'_, '_, '_> {
             if self.special == Special::AsText && self.tables.flags(added.id).any(TokenFlags::SPECIAL) {
                 continue;
             }
-            let before = self.text.get(self.start..start).unwrap_or_default();
+            let before = self.text.get(..start).unwrap_or_default();
             let after = self.text.get(end..).unwrap_or_default();
-            let left = match added.flags.any(AddedFlags::LEFT_STRIP) {
-                true => before.len() - before.trim_end_matches(is_space).len(),
-                false => 0,
+            if added.flags.any(AddedFlags::SINGLE_WORD)
+                && (before.ends_with(is_word) || after.starts_with(is_word))
+            {
+                continue;
+            }
+            let start = match added.flags.any(AddedFlags::LEFT_STRIP) {
+                true => self.start.max(before.trim_end_matches(is_space).len()),
+                false => start,
             };
             let right = match added.flags.any(AddedFlags::RIGHT_STRIP) {
                 true => after.len() - after.trim_start_matches(is_space).len(),
                 false => 0,
             };
-            return Some((start - left, end + right, added.id));
+            let id = added.id;
+            self.scan = end;
+            return Some((start, end + right, id));
         }
         None
     }
 
     /// The longest added token of this pass at a position, if it lies between whole characters.
-    fn token_at(&self, at: usize) -> Option<Added<'_>> {
+    fn token_at(&self, at: usize) -> Option<Added<'m>> {
         let rest = self.text.get(at..)?;
         let added = self.tables.added_at_start(rest.as_bytes(), self.second_pass)?;
         rest.is_char_boundary(added.bytes.len()).then_some(added)

@@ -1,22 +1,21 @@
 //! The merge loop: a row of symbols in which the best pair merges until no pair may.
 //!
-//! Both kinds of tokenizer share it; they differ in how a pair is ranked. The symbols are a linked list in the
-//! caller's scratch, and a tournament over the ranks of all pairs has the best pair at its root: a merge changes
+//! All BPE tokenizers share it; they differ in how a pair is ranked. The symbols are a linked list in the caller's
+//! scratch, and a tournament over the ranks of all pairs has the best pair at its root: a merge changes
 //! three ranks, each of which replays log2(n) matches. n symbols cost at most n merges, 4 n lookups of pairs and
 //! O(n log n) matches, whatever the text and the tables.
 
 use sprat_format::tokenizer::NONE;
 
-/// Scratch words of one symbol.
-pub(super) const WORDS_PER_SYMBOL: usize = 5;
+/// In place of the next position: the symbol was merged into another.
+const MERGED: u32 = u32::MAX;
 
 /// A row of symbols. All slices have one entry a symbol; positions never move, merged symbols drop out.
 pub(super) struct Symbols<'s> {
-    /// The token at a position.
+    /// The token at a position. Of a merged symbol, if it is the last that went into one, where that one begins:
+    /// so the symbol before any position is found without a list backwards.
     id: &'s mut [u32],
-    /// Position of the symbol before, or `NONE`.
-    previous: &'s mut [u32],
-    /// Position of the symbol after, or `NONE`.
+    /// Position of the symbol after, the number of symbols behind the last one, or `MERGED`.
     next: &'s mut [u32],
     /// Rank of the pair that begins at a position, or `NONE` if that pair does not merge.
     rank: &'s mut [u32],
@@ -30,11 +29,10 @@ impl<'s> Symbols<'s> {
     /// An empty row with room for `capacity` symbols, `None` if the scratch is too small.
     pub(super) fn new(scratch: &'s mut [u32], capacity: usize) -> Option<Self> {
         let (id, rest) = scratch.split_at_mut_checked(capacity)?;
-        let (previous, rest) = rest.split_at_mut_checked(capacity)?;
         let (next, rest) = rest.split_at_mut_checked(capacity)?;
         let (rank, rest) = rest.split_at_mut_checked(capacity)?;
         let (winner, _) = rest.split_at_mut_checked(capacity)?;
-        Some(Self { id, previous, next, rank, winner, len: 0 })
+        Some(Self { id, next, rank, winner, len: 0 })
     }
 
     /// Appends a symbol; text without a token leaves none.
@@ -47,11 +45,15 @@ impl<'s> Symbols<'s> {
         }
     }
 
+    /// Whether the last symbol is this one.
+    pub(super) fn ends_with(&self, id: Option<u32>) -> bool {
+        id.is_some() && self.len.checked_sub(1).map(|last| self.id[last]) == id
+    }
+
     /// Merges until nothing merges. `lookup` gives the rank of a pair and what it becomes.
     pub(super) fn merge(&mut self, lookup: &dyn Fn(u32, u32) -> Option<(u32, u32)>) {
         for at in 0..self.len {
-            self.previous[at] = if at > 0 { at as u32 - 1 } else { NONE };
-            self.next[at] = if at + 1 < self.len { at as u32 + 1 } else { NONE };
+            self.next[at] = at as u32 + 1;
         }
         for at in 0..self.len {
             self.rank[at] = self.rank_at(at, lookup);
@@ -66,17 +68,15 @@ impl<'s> Symbols<'s> {
                 break;
             }
             let Some((_, id)) = lookup(self.id[at], self.id[right]) else { break };
-            self.id[at] = id;
-            let after = self.next[right];
-            self.next[at] = after;
-            if after != NONE {
-                self.previous[after as usize] = at as u32;
-            }
+            let after = self.next[right] as usize;
+            self.next[right] = MERGED;
+            self.id[after - 1] = at as u32;
+            (self.id[at], self.next[at]) = (id, after as u32);
             self.set_rank(right, NONE);
             self.set_rank(at, self.rank_at(at, lookup));
-            let previous = self.previous[at];
-            if previous != NONE {
-                self.set_rank(previous as usize, self.rank_at(previous as usize, lookup));
+            if let Some(last) = at.checked_sub(1) {
+                let previous = if self.next[last] == MERGED { self.id[last] as usize } else { last };
+                self.set_rank(previous, self.rank_at(previous, lookup));
             }
         }
     }

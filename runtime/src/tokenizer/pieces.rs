@@ -1,128 +1,139 @@
-//! The pre-tokenizers: hand-written scanners for the regular expressions of GPT-2 and Llama-3.
+//! The pre-tokenizer: stages of automata that cut a text into pieces, one piece after the other.
 //!
-//! Each takes the text that is left and says how many bytes the next piece has, exactly what the regular
-//! expression would match. No backtracking is needed: only runs of white space look one character ahead. Each
-//! character is looked at a bounded number of times.
+//! The regular expressions of all tokenizers were compiled on the host (`sprat_format::tokenizer`, "Stages"), so
+//! this knows none of them: it looks up a class and takes a transition for each character. Each stage cuts the
+//! pieces of the one before; nothing is stored but where the current piece of each stage ends.
 
-use sprat_format::tokenizer::{Class, PreTokenizer, TokenizerTables};
+use sprat_format::tokenizer::{DEAD, MAX_STAGES, START, Stage, StageFlags, TokenizerTables};
 
-/// Bytes of `text` in the next piece. `led`: a space that is not in `text` stands before it. The piece has at
-/// least one byte, or else is that space alone. `text` is not empty.
-pub(super) fn piece(tables: &TokenizerTables<'_>, kind: PreTokenizer, text: &str, led: bool) -> usize {
-    let scan = Scan { tables };
-    match kind {
-        PreTokenizer::None => text.len(),
-        PreTokenizer::Gpt2 => scan.gpt2(text, led),
-        PreTokenizer::Llama3 => scan.llama3(text),
-    }
+/// A piece of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'t> {
+    /// Its bytes in the text; whole characters, unless a stage reads bytes.
+    pub(super) bytes: &'t [u8],
+    /// A space that is not in the text stands before it.
+    pub(super) led: bool,
 }
 
-/// Bytes of the next numeric character, or of all characters before it.
-pub(super) fn digit_or_other(tables: &TokenizerTables<'_>, text: &str) -> usize {
-    match text.chars().next() {
-        Some(first) if tables.class(first) == Class::Number => first.len_utf8(),
-        _ => run(text, |character| tables.class(character) != Class::Number),
-    }
-}
-
-/// Bytes of the leading characters that are `inside`.
-fn run(text: &str, inside: impl Fn(char) -> bool) -> usize {
-    text.find(|character| !inside(character)).unwrap_or(text.len())
-}
-
-fn is_line_end(character: char) -> bool {
-    matches!(character, '\r' | '\n')
-}
-
-struct Scan<'a, 'm> {
+/// The pieces of a text, in order.
+pub(super) struct Pieces<'a, 'm, 't> {
     tables: &'a TokenizerTables<'m>,
+    text: &'t str,
+    /// Each input of the last stage is given a space unless it begins with one.
+    prefix: bool,
+    /// The next piece begins with that space.
+    led: bool,
+    /// Where the next piece begins.
+    at: usize,
+    /// Where the input of each stage ends.
+    ends: [usize; MAX_STAGES],
+    /// Where the input of the last stage ends, 0 before there was one.
+    input_end: usize,
 }
 
-impl Scan<'_, '_> {
-    fn run_of(&self, text: &str, class: Class) -> usize {
-        run(text, |character| self.tables.class(character) == class)
+impl<'a, 'm, 't> Pieces<'a, 'm, 't> {
+    pub(super) fn new(tables: &'a TokenizerTables<'m>, text: &'t str, prefix: bool) -> Self {
+        let mut ends = [0; MAX_STAGES];
+        ends[0] = text.len();
+        Self { tables, text, prefix, led: false, at: 0, ends, input_end: 0 }
     }
 
-    /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
-    fn gpt2(&self, text: &str, led: bool) -> usize {
-        if !led && let Some(bytes) = contraction(text, false) {
-            return bytes;
-        }
-        let space = usize::from(!led && text.starts_with(' '));
-        let rest = text.get(space..).unwrap_or_default();
-        match rest.chars().next().map(|first| self.tables.class(first)) {
-            None | Some(Class::Space) => self.white_space(text, led),
-            Some(class) => space + self.run_of(rest, class),
-        }
-    }
-
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
-    fn llama3(&self, text: &str) -> usize {
-        if let Some(bytes) = contraction(text, true) {
-            return bytes;
-        }
-        let class = |character: Option<char>| character.map(|character| self.tables.class(character));
-        let mut characters = text.chars();
-        let first = characters.next();
-        let rest = characters.as_str();
-        let first_bytes = text.len() - rest.len();
-        let next_class = class(rest.chars().next());
-        match class(first) {
-            Some(Class::Letter) => self.run_of(text, Class::Letter),
-            Some(Class::Number) => {
-                let digits =
-                    text.chars().take(3).take_while(|&digit| class(Some(digit)) == Some(Class::Number));
-                digits.map(char::len_utf8).sum()
-            }
-            _ if next_class == Some(Class::Letter) && !first.is_some_and(is_line_end) => {
-                first_bytes + self.run_of(rest, Class::Letter)
-            }
-            Some(Class::Other) => self.others(text),
-            _ if first == Some(' ') && next_class == Some(Class::Other) => 1 + self.others(rest),
-            _ => {
-                let spaces = text.get(..self.run_of(text, Class::Space)).unwrap_or_default();
-                match spaces.rfind(is_line_end) {
-                    Some(last) => last + 1,
-                    None => self.white_space(text, false),
+    /// Finds the next input of the last stage; `None` at the end of the text.
+    fn next_input(&mut self) -> Option<()> {
+        let earlier = self.tables.stages().split_last().map_or(&[][..], |(_, earlier)| earlier);
+        'removed: while self.at < self.text.len() {
+            for (level, stage) in earlier.iter().enumerate() {
+                if self.at < self.ends[level + 1] {
+                    continue;
+                }
+                let (end, removed) = self.cut(stage, self.ends[level], false);
+                self.ends[level + 1] = end;
+                if removed {
+                    self.at = end;
+                    continue 'removed;
                 }
             }
+            self.input_end = self.ends[earlier.len()];
+            self.led = self.prefix && self.text.as_bytes().get(self.at) != Some(&b' ');
+            return Some(());
         }
+        None
     }
 
-    /// `[^\s\p{L}\p{N}]+[\r\n]*`
-    fn others(&self, text: &str) -> usize {
-        let others = self.run_of(text, Class::Other);
-        others + run(text.get(others..).unwrap_or_default(), is_line_end)
+    /// Where the next piece of a stage ends, whose input ends at `end`, and whether the stage drops it.
+    fn cut(&self, stage: &Stage<'_>, end: usize, led: bool) -> (usize, bool) {
+        if let Some(found) = self.longest(stage, self.at, end, led) {
+            return (found, stage.flags.any(StageFlags::REMOVE));
+        }
+        let mut gap = if led { self.at } else { self.at + self.character(stage, self.at).1 };
+        while gap < end && self.longest(stage, gap, end, false).is_none() {
+            gap += self.character(stage, gap).1;
+        }
+        (gap, false)
     }
 
-    /// `\s+(?!\S)|\s+`: a run of white space without its last character, which goes with the word that follows,
-    /// unless nothing follows or there is no other character in the run.
-    fn white_space(&self, text: &str, led: bool) -> usize {
-        let all = self.run_of(text, Class::Space);
-        let last = text.get(..all).and_then(|spaces| spaces.chars().next_back()).map_or(0, char::len_utf8);
-        match all - last {
-            _ if all == text.len() => all,
-            0 if !led => all,
-            without_last => without_last,
+    /// Where the match of a stage's expression ends that begins at `start`.
+    fn longest(&self, stage: &Stage<'_>, start: usize, end: usize, led: bool) -> Option<usize> {
+        let (mut state, mut found, mut at) = (START, None, start);
+        if led {
+            state = stage.step(state, self.tables.class(' ')).0;
+        }
+        while state != DEAD {
+            let (class, bytes) = match at < end {
+                true => self.character(stage, at),
+                false => (stage.end(), 0),
+            };
+            let (next, matched) = stage.step(state, class);
+            if matched && (at > start || led) {
+                found = Some(at);
+            }
+            state = if at < end { next } else { DEAD };
+            at += bytes;
+        }
+        found
+    }
+
+    /// The class and the length of the character at a position.
+    fn character(&self, stage: &Stage<'_>, at: usize) -> (u8, usize) {
+        let rest = self.text.get(at..).filter(|_| !stage.flags.any(StageFlags::BYTES));
+        match rest.and_then(|rest| rest.chars().next()) {
+            Some(character) => (self.tables.class(character), character.len_utf8()),
+            None => {
+                let byte = self.text.as_bytes().get(at).copied().unwrap_or_default();
+                (self.tables.class(alphabet(byte)), 1)
+            }
         }
     }
 }
 
-/// Bytes of an English contraction at the start of the text.
-fn contraction(text: &str, any_case: bool) -> Option<usize> {
-    let fold = |character: char| match character {
-        // The one letter outside of ASCII that folds to one of these letters.
-        'ſ' if any_case => 's',
-        _ if any_case => character.to_ascii_lowercase(),
-        _ => character,
-    };
-    let mut characters = text.strip_prefix('\'')?.chars();
-    let first = fold(characters.next()?);
-    let short = text.len() - characters.as_str().len();
-    let second = characters.next().map(fold);
-    match (first, second) {
-        ('s' | 't' | 'm' | 'd', _) => Some(short),
-        ('r' | 'v', Some('e')) | ('l', Some('l')) => Some(short + 1),
-        _ => None,
+impl<'t> Iterator for Pieces<'_, '_, 't> {
+    type Item = Piece<'t>;
+
+    fn next(&mut self) -> Option<Piece<'t>> {
+        loop {
+            if self.at >= self.input_end {
+                self.next_input()?;
+            }
+            let (end, removed) = match self.tables.stages().last() {
+                Some(stage) => self.cut(stage, self.input_end, self.led),
+                None => (self.input_end, false),
+            };
+            let piece = Piece { bytes: self.text.as_bytes().get(self.at..end)?, led: self.led };
+            (self.at, self.led) = (end, false);
+            if !removed {
+                return Some(piece);
+            }
+        }
     }
+}
+
+/// The character that GPT-2's alphabet writes a byte with.
+fn alphabet(byte: u8) -> char {
+    let code = match byte {
+        b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => u32::from(byte),
+        0..=b' ' => 0x100 + u32::from(byte),
+        0x7F..=0xA0 => 0x121 + u32::from(byte - 0x7F),
+        0xAD => 0x143,
+    };
+    char::from_u32(code).unwrap_or_default()
 }

@@ -3,12 +3,16 @@
 //! The reference data are large and other people's, so they are not in the repository. A test that needs them
 //! looks in the directory named by `SPRAT_TEST_DATA`, or else in `shared` beside the repository, and says that it
 //! is skipped when there is none. [`cores`] builds and runs the test programs of `tests/on-target*`; [`counts`] is
-//! the table of what they execute.
+//! the table of what they execute. [`parsers`] are all that read bytes from outside, [`corpus`] what fuzzing them begins
+//! with.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 pub mod cores;
+pub mod corpus;
 pub mod counts;
+pub mod parsers;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
@@ -25,4 +29,21 @@ pub fn reference(test: &str, path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(found)
+}
+
+/// A Python that has these modules: the one that `SPRAT_PYTHON` names, the one that `cargo xtask setup` and
+/// `cargo check-all` make in `target`, or the system's. `None`, and a line that says so, when there is none.
+pub fn python(test: &str, modules: &[&str]) -> Option<PathBuf> {
+    let named = std::env::var_os("SPRAT_PYTHON").map(PathBuf::from);
+    let own = repository().join("target/python-venv/bin/python");
+    let import = format!("import {}", modules.join(", "));
+    let works = |python: &PathBuf| {
+        let status = Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let found = named.into_iter().chain([own, PathBuf::from("python3")]).find(works);
+    if found.is_none() {
+        println!("SKIP {test}: no Python with {} (SPRAT_PYTHON names one)", modules.join(", "));
+    }
+    found
 }

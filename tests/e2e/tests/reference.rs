@@ -3,14 +3,17 @@
 //! The zoo's logits come from the models' original implementation in single precision; stories260K's text is
 //! what llama2.c's own test expects.
 
+#[path = "reference/gguf.rs"]
+mod gguf;
 #[path = "reference/min_gpt.rs"]
 mod min_gpt;
+#[path = "reference/zoo.rs"]
+mod zoo;
 
 use std::fs;
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use safetensors::SafeTensors;
 use sprat_e2e::reference;
 use sprat_format::{FormatError, KvType, PackedFile};
 use sprat_tools::eval::{Outcome, evaluate};
@@ -49,41 +52,6 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
-fn check_zoo(family: &str) {
-    let Some(directory) = reference(family, &format!("data/zoo/{family}")) else { return };
-    let input: serde_json::Value =
-        serde_json::from_slice(&fs::read(directory.join("reference.json")).unwrap()).unwrap();
-    let ids: Vec<u32> =
-        input["input_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
-    let stored = fs::read(directory.join("reference_logits.safetensors")).unwrap();
-    let expected = floats(SafeTensors::deserialize(&stored).unwrap().tensor("logits").unwrap().data());
-
-    let found = both_feedings(&exact(&directory, None), &ids);
-    let error = relative_error(&found.values, &expected);
-    println!("{family}: largest error {error:.2e} of the logits' standard deviation");
-    assert!(error < 1e-4, "{family}: {error:e}");
-}
-
-#[test]
-fn llama_equals_the_reference() {
-    check_zoo("llama");
-}
-
-#[test]
-fn llama_with_scaled_rotary_embedding_equals_the_reference() {
-    check_zoo("llama3_rope");
-}
-
-#[test]
-fn qwen2_equals_the_reference() {
-    check_zoo("qwen2");
-}
-
-#[test]
-fn gpt2_equals_the_reference() {
-    check_zoo("gpt2");
-}
-
 #[test]
 fn a_vocabulary_of_three_equals_the_reference() {
     let Some(directory) = reference("minGPT", "data/llmviz_gpt_nano") else { return };
@@ -97,30 +65,6 @@ fn a_vocabulary_of_three_equals_the_reference() {
         println!("minGPT: largest error {error:.2e} of the logits' standard deviation");
         assert!(error < 1e-4, "{error:e}");
     }
-}
-
-/// Every directory of the zoo either equals its reference or is refused by name: never silently wrong numbers.
-#[test]
-fn every_other_family_is_refused_by_name() {
-    let Some(zoo) = reference("the zoo", "data/zoo") else { return };
-    let supported = ["llama", "llama3_rope", "qwen2", "gpt2"];
-    let mut refused = 0;
-    for entry in fs::read_dir(zoo).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if supported.contains(&name.as_str()) {
-            continue;
-        }
-        let error = Checkpoint::open(&path, &OpenOptions::default()).unwrap_err();
-        let message = format!("{error:#}");
-        let config: serde_json::Value =
-            serde_json::from_slice(&fs::read(path.join("config.json")).unwrap()).unwrap();
-        let family = config["model_type"].as_str().unwrap();
-        assert!(message.contains(family) && message.contains("supported"), "{name}: {message}");
-        println!("{name}: {message}");
-        refused += 1;
-    }
-    assert!(refused >= 21, "the zoo is smaller than expected: {refused}");
 }
 
 fn stories(test: &str) -> Option<(Model, std::path::PathBuf)> {

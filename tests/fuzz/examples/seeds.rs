@@ -1,7 +1,7 @@
-//! Writes what fuzzing begins with: packed files, and their tokenizers' sections with a text.
+//! Writes what fuzzing of the target `tokenizer` begins with: real tokenizers' sections with a text.
 //!
-//! Random bytes hardly ever pass the first checks of a section, so the corpora begin with real ones:
-//! `cargo run --example seeds -- ../../models/*/*.sprat`.
+//! Random bytes hardly ever pass the first checks of a section, and a section's tables of Unicode are too large for the
+//! committed corpora: `cargo run --example seeds -- ../../models/*/*.sprat` writes into `found`.
 
 use std::error::Error;
 use std::path::Path;
@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         seed.extend(section);
         seed.extend(TEXT.bytes());
         let name = Path::new(&path).file_stem().ok_or("a file without a name")?;
-        for (corpus, bytes) in [("tokenizer", &seed), ("packed_file", &file)] {
-            let folder = Path::new("corpus").join(corpus);
+        for (target, bytes) in [("tokenizer", &seed), ("packed_file", &file)] {
+            let folder = Path::new("found").join(target);
             fs::create_dir_all(&folder)?;
             let part = folder.join("seed.part");
             fs::write(&part, bytes)?;

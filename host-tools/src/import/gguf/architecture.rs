@@ -3,22 +3,24 @@
 //! A key of the architecture that is not understood is refused by name, as a setting of a `config.json` is: it may
 //! change the numbers.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Map, Value as Json};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde_json::{Map, Value as Json, json};
+use super::file::Head;
+use crate::map::MappedFile;
 
-use super::file::{Entry, Head};
-use super::metadata::{Metadata, Value};
+mod keys;
+mod settings;
+
+use keys::Keys;
 
 /// An architecture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Architecture {
     /// llama.cpp's name.
     pub name: &'static str,
-    /// Hugging Face's `model_type`.
-    pub family: &'static str,
+    /// Hugging Face's `model_type`, unless the settings say another.
+    family: &'static str,
     /// Whether rotary embedding turns neighbours, which is by llama.cpp's reordering of rows.
     pub interleaved: bool,
     /// Makes the settings.
@@ -33,44 +35,107 @@ pub(super) struct Architecture {
 
 type Pairs = &'static [(&'static str, &'static str)];
 
-const LLAMA_OUTSIDE: Pairs = &[("embed_tokens", "token_embd"), ("norm", "output_norm")];
+/// What the head and its bias are called in most families.
+const HEAD: (&str, &str) = ("lm_head", "output");
+const LLAMA_OUTSIDE: Pairs =
+    &[("embed_tokens", "token_embd"), ("norm", "output_norm"), ("final_layernorm", "output_norm"), HEAD];
 const LLAMA_INSIDE: Pairs = &[
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
     ("self_attn.v_proj", "attn_v"),
+    ("self_attn.qkv_proj", "attn_qkv"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("self_attn.q_layernorm", "attn_q_norm"),
+    ("self_attn.k_layernorm", "attn_k_norm"),
     ("self_attn.o_proj", "attn_output"),
+    ("self_attn.dense", "attn_output"),
     ("post_attention_layernorm", "ffn_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.gate_up_proj", "ffn_up"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("mlp.fc1", "ffn_up"),
+    ("mlp.fc2", "ffn_down"),
+];
+/// With norms on the outputs, a name of Llama means another norm.
+const OUTPUT_NORMS: Pairs = &[
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "post_attention_norm"),
+    ("pre_feedforward_layernorm", "ffn_norm"),
+    ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("self_attn.o_proj", "attn_output"),
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
 ];
+const GPT_OUTSIDE: Pairs = &[("wte", "token_embd"), ("wpe", "position_embd"), ("ln_f", "output_norm"), HEAD];
+const FALCON_OUTSIDE: Pairs = &[
+    ("word_embeddings", "token_embd"),
+    ("word_embeddings_layernorm", "token_embd_norm"),
+    ("ln_f", "output_norm"),
+    HEAD,
+];
+const FALCON_INSIDE: Pairs = &[
+    ("input_layernorm", "attn_norm"),
+    // Where there are two norms, llama.cpp calls that of the feed-forward block the first.
+    ("ln_mlp", "attn_norm"),
+    ("ln_attn", "attn_norm_2"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("self_attention.query_key_value", "attn_qkv"),
+    ("self_attention.dense", "attn_output"),
+    ("mlp.dense_h_to_4h", "ffn_up"),
+    ("mlp.dense_4h_to_h", "ffn_down"),
+];
+
+/// What most architectures have in common.
+const LLAMA: Architecture = Architecture {
+    name: "llama",
+    family: "llama",
+    interleaved: true,
+    settings: settings::llama,
+    outside: LLAMA_OUTSIDE,
+    layers: "layers",
+    inside: LLAMA_INSIDE,
+};
+/// The same with rotary embedding of halves, as in Hugging Face's own rows.
+const NEOX: Architecture = Architecture { interleaved: false, ..LLAMA };
 
 const ARCHITECTURES: &[Architecture] = &[
+    LLAMA,
+    Architecture { name: "smollm3", family: "smollm3", ..LLAMA },
+    Architecture { name: "qwen2", family: "qwen2", ..NEOX },
+    Architecture { name: "qwen3", family: "qwen3", ..NEOX },
+    Architecture { name: "phi3", family: "phi3", ..NEOX },
+    Architecture { name: "olmo2", family: "olmo2", inside: OUTPUT_NORMS, ..NEOX },
+    Architecture { name: "gemma", family: "gemma", settings: settings::gemma, ..NEOX },
     Architecture {
-        name: "llama",
-        family: "llama",
-        interleaved: true,
-        settings: llama,
-        outside: LLAMA_OUTSIDE,
-        layers: "layers",
-        inside: LLAMA_INSIDE,
+        name: "gemma2",
+        family: "gemma2",
+        settings: settings::gemma,
+        inside: OUTPUT_NORMS,
+        ..NEOX
     },
     Architecture {
-        name: "qwen2",
-        family: "qwen2",
-        interleaved: false,
-        settings: llama,
-        outside: LLAMA_OUTSIDE,
-        layers: "layers",
-        inside: LLAMA_INSIDE,
+        name: "gemma3",
+        family: "gemma3_text",
+        settings: settings::gemma,
+        inside: OUTPUT_NORMS,
+        ..NEOX
     },
+    Architecture { name: "phi2", family: "phi", settings: settings::phi2, ..NEOX },
+    Architecture { name: "stablelm", family: "stablelm", settings: settings::stablelm, ..NEOX },
     Architecture {
         name: "gpt2",
         family: "gpt2",
-        interleaved: false,
-        settings: gpt2,
-        outside: &[("wte", "token_embd"), ("wpe", "position_embd"), ("ln_f", "output_norm")],
+        settings: settings::gpt2,
+        outside: GPT_OUTSIDE,
         layers: "h",
         inside: &[
             ("ln_1", "attn_norm"),
@@ -80,11 +145,75 @@ const ARCHITECTURES: &[Architecture] = &[
             ("mlp.c_fc", "ffn_up"),
             ("mlp.c_proj", "ffn_down"),
         ],
+        ..NEOX
+    },
+    Architecture {
+        name: "gptj",
+        family: "gptj",
+        settings: settings::gptj,
+        outside: GPT_OUTSIDE,
+        layers: "h",
+        inside: &[
+            ("ln_1", "attn_norm"),
+            ("attn.q_proj", "attn_q"),
+            ("attn.k_proj", "attn_k"),
+            ("attn.v_proj", "attn_v"),
+            ("attn.out_proj", "attn_output"),
+            ("mlp.fc_in", "ffn_up"),
+            ("mlp.fc_out", "ffn_down"),
+        ],
+        ..NEOX
+    },
+    Architecture {
+        name: "gptneox",
+        family: "gpt_neox",
+        settings: settings::gpt_neox,
+        outside: &[("embed_in", "token_embd"), ("final_layer_norm", "output_norm"), ("embed_out", "output")],
+        inside: &[
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("attention.query_key_value", "attn_qkv"),
+            ("attention.dense", "attn_output"),
+            ("mlp.dense_h_to_4h", "ffn_up"),
+            ("mlp.dense_4h_to_h", "ffn_down"),
+        ],
+        ..NEOX
+    },
+    Architecture {
+        name: "bloom",
+        family: "bloom",
+        settings: settings::bloom,
+        outside: FALCON_OUTSIDE,
+        layers: "h",
+        inside: FALCON_INSIDE,
+        ..NEOX
+    },
+    Architecture {
+        name: "falcon",
+        family: "falcon",
+        settings: settings::falcon,
+        outside: FALCON_OUTSIDE,
+        layers: "h",
+        inside: FALCON_INSIDE,
+        ..NEOX
+    },
+    Architecture {
+        name: "mpt",
+        family: "mpt",
+        settings: settings::mpt,
+        outside: &[("wte", "token_embd"), ("norm_f", "output_norm"), HEAD],
+        layers: "blocks",
+        inside: &[
+            ("norm_1", "attn_norm"),
+            ("attn.Wqkv", "attn_qkv"),
+            ("attn.out_proj", "attn_output"),
+            ("norm_2", "ffn_norm"),
+            ("ffn.up_proj", "ffn_up"),
+            ("ffn.down_proj", "ffn_down"),
+        ],
+        ..NEOX
     },
 ];
-
-/// Keys of an architecture that change no number.
-const HARMLESS: [&str; 1] = ["vocab_size"];
 
 impl Architecture {
     /// The architecture of a file.
@@ -98,15 +227,23 @@ impl Architecture {
         })
     }
 
-    /// The settings as a `config.json` has them. `ignored` are keys that a person has declared harmless.
-    pub fn settings(&'static self, head: &Head<'_>, ignored: &[String]) -> Result<Map<String, Json>> {
-        let keys = Keys { architecture: self, head, read: RefCell::default() };
+    /// Hugging Face's `model_type`, and the settings as a `config.json` has them. `ignored` are keys that a person has
+    /// declared harmless.
+    pub fn settings(
+        &'static self,
+        head: &Head<'_>,
+        file: &MappedFile,
+        ignored: &[String],
+    ) -> Result<(String, Map<String, Json>)> {
+        let keys = Keys::new(self.name, head, file);
         let settings = (self.settings)(&keys)?;
         keys.close(ignored)?;
-        match settings {
-            Json::Object(map) => Ok(map),
-            _ => bail!("GGUF ({}): no settings", self.name),
-        }
+        let Json::Object(mut map) = settings else { bail!("GGUF ({}): no settings", self.name) };
+        let family = match map.remove("model_type") {
+            Some(Json::String(family)) => family,
+            _ => self.family.to_owned(),
+        };
+        Ok((family, map))
     }
 
     /// llama.cpp's name of the tensor that the blueprint calls `name`; what it has no name for stays as it is, and is
@@ -122,174 +259,4 @@ impl Architecture {
         };
         inside().or_else(|| translate(self.outside, name)).unwrap_or_else(|| name.to_owned())
     }
-}
-
-/// The metadata of an architecture, each key of which is used up by reading it.
-struct Keys<'h> {
-    architecture: &'static Architecture,
-    head: &'h Head<'h>,
-    read: RefCell<BTreeSet<String>>,
-}
-
-impl<'h> Keys<'h> {
-    fn metadata(&self) -> &'h Metadata<'h> {
-        &self.head.metadata
-    }
-
-    fn full(&self, key: &str) -> String {
-        self.read.borrow_mut().insert(key.to_owned());
-        format!("{}.{key}", self.architecture.name)
-    }
-
-    fn missing(&self, key: &str) -> anyhow::Error {
-        anyhow!("GGUF: {}.{key} is missing", self.architecture.name)
-    }
-
-    /// A count that may be given once for each layer, if it is the same for all.
-    fn optional_count(&self, key: &str) -> Result<Option<u32>> {
-        let full = self.full(key);
-        let Some(Value::Array(array)) = self.metadata().value(&full) else {
-            return self.metadata().count(&full);
-        };
-        let mut values = array.values();
-        let first = values.next();
-        ensure!(
-            values.all(|value| Some(value) == first),
-            "GGUF: {full} differs between layers, which is not supported; supported: one value for all"
-        );
-        match first {
-            Some(Value::Integer(value)) if u32::try_from(value).is_ok() => Ok(Some(value as u32)),
-            _ => bail!("GGUF: {full} holds no count"),
-        }
-    }
-
-    fn count(&self, key: &str) -> Result<u32> {
-        self.optional_count(key)?.ok_or_else(|| self.missing(key))
-    }
-
-    fn optional_number(&self, key: &str) -> Result<Option<f64>> {
-        self.metadata().number(&self.full(key))
-    }
-
-    fn number(&self, key: &str) -> Result<f64> {
-        self.optional_number(key)?.ok_or_else(|| self.missing(key))
-    }
-
-    fn tensor(&self, name: &str) -> Option<&'h Entry> {
-        self.head.tensors.get(name)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.tensor(name).is_some()
-    }
-
-    /// Entries of the vocabulary: the rows of the token embedding.
-    fn vocab_size(&self) -> Result<usize> {
-        let embedding = self.tensor("token_embd.weight");
-        let rows = embedding.filter(|entry| entry.shape.len() == 2).map(|entry| entry.shape[0]);
-        rows.context("GGUF: the file has no tensor token_embd.weight of two dimensions")
-    }
-
-    /// Refuses keys of the architecture that were not read.
-    fn close(self, ignored: &[String]) -> Result<()> {
-        let read = self.read.borrow();
-        let prefix = format!("{}.", self.architecture.name);
-        for key in self.metadata().keys() {
-            let Some(own) = key.strip_prefix(&prefix) else { continue };
-            if read.contains(own) || HARMLESS.contains(&own) || ignored.iter().any(|ignored| ignored == key) {
-                continue;
-            }
-            let value = self.metadata().value(key).map_or_else(String::new, |value| value.to_string());
-            bail!(
-                "GGUF: {key} = {value} is a setting that this importer does not know; if it changes no number, say \
-                 --ignore-setting {key}"
-            );
-        }
-        Ok(())
-    }
-
-    /// Theta and scaling of rotary embedding.
-    fn rope(&self) -> Result<Json> {
-        let theta = self.optional_number("rope.freq_base")?.unwrap_or(10_000.0);
-        let kind = self.metadata().text(&self.full("rope.scaling.type"))?;
-        let factor = self.optional_number("rope.scaling.factor")?;
-        let old = self.optional_number("rope.scale_linear")?;
-        // What a stretched model was trained for: needed by no kind that is supported.
-        self.optional_count("rope.scaling.original_context_length")?;
-        self.metadata().flag(&self.full("rope.scaling.finetuned"))?;
-        Ok(match (kind, factor.or(old)) {
-            (None | Some("none"), None | Some(1.0)) | (Some("none"), _) => {
-                json!({ "rope_type": "default", "rope_theta": theta })
-            }
-            (None | Some("linear"), Some(factor)) => {
-                json!({ "rope_type": "linear", "factor": factor, "rope_theta": theta })
-            }
-            (Some(other), _) => bail!(
-                "GGUF: {}.rope.scaling.type = {other:?} is not supported; supported: none, linear",
-                self.architecture.name
-            ),
-        })
-    }
-
-    /// Components of a head; llama.cpp says keys and values apart.
-    fn head_dim(&self) -> Result<u32> {
-        let (hidden, heads) = (self.count("embedding_length")?, self.count("attention.head_count")?);
-        let keys = self.optional_count("attention.key_length")?;
-        let values = self.optional_count("attention.value_length")?;
-        let head_dim = keys.or(values).or_else(|| hidden.checked_div(heads)).context("no heads")?;
-        ensure!(
-            values.is_none_or(|values| values == head_dim),
-            "GGUF: {}.attention.value_length = {} differs from the keys' {head_dim}, which is not supported",
-            self.architecture.name,
-            values.unwrap_or_default()
-        );
-        Ok(head_dim)
-    }
-}
-
-/// Llama and its like.
-fn llama(keys: &Keys<'_>) -> Result<Json> {
-    let heads = keys.count("attention.head_count")?;
-    let head_dim = keys.head_dim()?;
-    let rotated = keys.optional_count("rope.dimension_count")?.unwrap_or(head_dim);
-    for expert in ["expert_count", "expert_used_count"] {
-        let found = keys.optional_count(expert)?.unwrap_or(0);
-        let name = keys.architecture.name;
-        ensure!(found == 0, "GGUF: {name}.{expert} = {found}: a mixture of experts is not supported");
-    }
-    let mut settings = json!({
-        "vocab_size": keys.vocab_size()?,
-        "hidden_size": keys.count("embedding_length")?,
-        "intermediate_size": keys.count("feed_forward_length")?,
-        "num_hidden_layers": keys.count("block_count")?,
-        "num_attention_heads": heads,
-        "num_key_value_heads": keys.optional_count("attention.head_count_kv")?.unwrap_or(heads),
-        "head_dim": head_dim,
-        "max_position_embeddings": keys.count("context_length")?,
-        "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon")?,
-        "hidden_act": "silu",
-        "rope_parameters": keys.rope()?,
-        "tie_word_embeddings": !keys.has("output.weight"),
-    });
-    if rotated != head_dim {
-        settings["partial_rotary_factor"] = json!(f64::from(rotated) / f64::from(head_dim));
-    }
-    if keys.architecture.family == "llama" {
-        settings["attention_bias"] = json!(keys.has("blk.0.attn_q.bias"));
-        settings["mlp_bias"] = json!(keys.has("blk.0.ffn_gate.bias"));
-    }
-    Ok(settings)
-}
-
-fn gpt2(keys: &Keys<'_>) -> Result<Json> {
-    Ok(json!({
-        "vocab_size": keys.vocab_size()?,
-        "n_embd": keys.count("embedding_length")?,
-        "n_inner": keys.count("feed_forward_length")?,
-        "n_layer": keys.count("block_count")?,
-        "n_head": keys.count("attention.head_count")?,
-        "n_positions": keys.count("context_length")?,
-        "layer_norm_epsilon": keys.number("attention.layer_norm_epsilon")?,
-        "tie_word_embeddings": !keys.has("output.weight"),
-    }))
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use sprat_format::tokenizer::{AddedFlags, Merge, NONE, PreTokenizer, Settings, TokenFlags, TokenizerKind};
+use sprat_format::tokenizer::{AddedFlags, Merge, NONE, Settings, TokenFlags, TokenizerKind};
 
-use super::draft::Draft;
+use super::draft::{AddedEntry, Draft};
+use super::split::{GPT2, Split};
 use super::{TokenizerImport, bytes};
 
 /// The one special token of GPT-2: it begins and ends texts.
@@ -17,6 +18,8 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 pub struct AddedToken {
     pub id: u32,
     pub content: String,
+    /// The text that it is found by.
+    pub pattern: String,
     pub flags: AddedFlags,
     pub special: bool,
 }
@@ -41,17 +44,18 @@ pub fn gpt2_files(vocab_file: &Path, merges_file: &Path, model_vocab: u32) -> Re
         })?;
         merges.push(pair);
     }
-    let settings =
-        Settings { pre_tokenizer: PreTokenizer::Gpt2, ..Settings::plain(TokenizerKind::ByteLevelBpe) };
+    let settings = Settings::plain(TokenizerKind::ByteLevelBpe);
     let end_of_text = vocab.get(END_OF_TEXT).copied();
     let added = end_of_text.map(|id| AddedToken {
         id,
         content: END_OF_TEXT.to_owned(),
+        pattern: END_OF_TEXT.to_owned(),
         flags: AddedFlags::default(),
         special: true,
     });
-    let draft = byte_level(vocab_file, settings, &vocab, &merges, &Vec::from_iter(added))?;
-    let mut import = TokenizerImport::new(vocab_file, draft.section()?, model_vocab)?;
+    let mut draft = byte_level(vocab_file, settings, &vocab, &merges, &Vec::from_iter(added))?;
+    draft.cut_by(&[Split::isolated(GPT2)])?;
+    let mut import = TokenizerImport::new(vocab_file, &draft, model_vocab)?;
     import.bos = end_of_text;
     import.add_eos(end_of_text);
     Ok(import)
@@ -74,31 +78,18 @@ pub fn byte_level(
 ) -> Result<Draft> {
     let mut draft = Draft::new(settings);
     let name = file.display();
-    let mut seen = HashSet::new();
-    for token in added {
-        let AddedToken { id, content, .. } = token;
-        if !seen.insert(content) {
-            bail!("{name}: added token {content:?} is there twice; expected one id for it");
-        }
-        let mut flags = TokenFlags::ADDED;
-        if token.special {
-            flags = flags.with(TokenFlags::SPECIAL);
-        }
-        match vocab.get(content) {
-            Some(known) if known != id => {
-                bail!("{name}: added token {content:?} has id {id}, but id {known} in the vocabulary");
-            }
-            Some(_) if bytes::decode(content).is_some_and(|bytes| bytes != content.as_bytes()) => bail!(
+    let seen = add_tokens(&mut draft, file, vocab, added)?;
+    for AddedToken { content, .. } in added {
+        if vocab.contains_key(content)
+            && bytes::decode(content).is_some_and(|bytes| bytes != content.as_bytes())
+        {
+            bail!(
                 "{name}: {content:?} is an added token with this text, and in the vocabulary a byte-level token \
                  with another; the two meanings cannot be told apart"
-            ),
-            Some(_) => {}
-            None => flags = flags.with(TokenFlags::OUTSIDE),
+            );
         }
-        draft.set(file, *id, content.clone().into_bytes(), flags)?;
-        draft.added.push((*id, token.flags));
     }
-    for (text, &id) in vocab.iter().filter(|(text, _)| !seen.contains(text)) {
+    for (text, &id) in vocab.iter().filter(|(text, _)| !seen.contains(text.as_str())) {
         match bytes::decode(text) {
             Some(bytes) => draft.set(file, id, bytes, TokenFlags::NORMAL)?,
             // No text leads to it, since no byte is written with these characters.
@@ -119,8 +110,60 @@ pub fn byte_level(
     Ok(draft)
 }
 
+/// Ids without a token, at most.
+const MAX_UNUSED: usize = 1 << 14;
+
+/// Puts the added tokens into a draft; their texts.
+pub fn add_tokens<'a>(
+    draft: &mut Draft,
+    file: &Path,
+    vocab: &HashMap<String, u32>,
+    added: &'a [AddedToken],
+) -> Result<HashSet<&'a str>> {
+    let name = file.display();
+    // A table has a place for every id up to the largest: a few tokens cannot ask for a million.
+    let count = vocab.len() + added.len();
+    let largest = vocab.values().copied().chain(added.iter().map(|token| token.id)).max().unwrap_or(0);
+    if largest as usize > count + MAX_UNUSED {
+        bail!(
+            "{name}: a token has id {largest}, and there are {count} tokens; at most {MAX_UNUSED} ids may be unused"
+        );
+    }
+    let mut seen = HashSet::new();
+    for token in added {
+        let AddedToken { id, content, .. } = token;
+        if !seen.insert(content.as_str()) {
+            bail!("{name}: added token {content:?} is there twice; expected one id for it");
+        }
+        let mut flags = TokenFlags::ADDED;
+        if token.special {
+            flags = flags.with(TokenFlags::SPECIAL);
+        }
+        match vocab.get(content) {
+            Some(known) if known != id => {
+                bail!("{name}: added token {content:?} has id {id}, but id {known} in the vocabulary");
+            }
+            Some(_) => {}
+            None => flags = flags.with(TokenFlags::OUTSIDE),
+        }
+        let content =
+            if draft.settings.space_mark { content.replace(SPACE_MARK, " ") } else { content.clone() };
+        draft.set(file, *id, content.into_bytes(), flags)?;
+        let pattern = token.pattern.clone().into_bytes();
+        draft.added.push(AddedEntry { id: *id, flags: token.flags, pattern });
+    }
+    Ok(seen)
+}
+
+/// What SentencePiece writes for a space.
+pub const SPACE_MARK: char = '\u{2581}';
+
 /// Merges as ids, ranked in the order of the list; of equal pairs the last counts, as in `tokenizers`.
-fn merge_table(file: &Path, vocab: &HashMap<String, u32>, merges: &[(String, String)]) -> Result<Vec<Merge>> {
+pub fn merge_table(
+    file: &Path,
+    vocab: &HashMap<String, u32>,
+    merges: &[(String, String)],
+) -> Result<Vec<Merge>> {
     let id = |text: &str, pair: &(String, String)| {
         vocab.get(text).copied().with_context(|| {
             let (file, (left, right)) = (file.display(), pair);

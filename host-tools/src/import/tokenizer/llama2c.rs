@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use sprat_format::tokenizer::{NONE, Settings, TokenFlags, TokenizerKind};
+use sprat_format::tokenizer::{NONE, Prefix, Settings, TokenFlags, TokenizerKind};
 
 use super::TokenizerImport;
 use super::draft::Draft;
@@ -25,7 +25,8 @@ pub fn llama2c(file: &Path, model_vocab: u32) -> Result<TokenizerImport> {
     let content = fs::read(file).with_context(|| format!("{name}"))?;
     let tokens = read(&content).with_context(|| format!("{name}: not a tokenizer.bin of llama2.c"))?;
     let settings = Settings {
-        dummy_prefix: true,
+        prefix: Prefix::Text,
+        strip_first_space: true,
         byte_fallback: true,
         unknown: Some(0),
         ..Settings::plain(TokenizerKind::SentencePieceBpe)
@@ -48,8 +49,8 @@ pub fn llama2c(file: &Path, model_vocab: u32) -> Result<TokenizerImport> {
         draft.set(file, id, bytes, flags)?;
     }
     draft.settings.byte_fallback = draft.byte_tokens.iter().any(|&id| id != NONE);
-    draft.scores = ranks(tokens.iter().map(|(score, _)| *score).collect());
-    let mut import = TokenizerImport::new(file, draft.section()?, model_vocab)?;
+    draft.scores = ranks(tokens.iter().map(|(score, _)| *score).collect(), WORST_SCORE);
+    let mut import = TokenizerImport::new(file, &draft, model_vocab)?;
     if import.vocab_size < 3 {
         bail!("{name}: {} tokens found; expected at least the unknown token, BOS and EOS", import.vocab_size);
     }
@@ -86,17 +87,18 @@ fn read(content: &[u8]) -> Result<Vec<(f32, &[u8])>> {
 }
 
 /// The byte that a token like `<0x0A>` stands for.
-fn byte_of(text: &[u8]) -> Option<u8> {
+pub fn byte_of(text: &[u8]) -> Option<u8> {
     let digits = text.strip_prefix(b"<0x")?.strip_suffix(b">")?;
     let digits = std::str::from_utf8(digits).ok()?;
     (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
-/// The place of each score among all different scores, the best first; none for scores that never win.
-fn ranks(scores: Vec<f32>) -> Vec<u32> {
+/// The place of each score among all different scores, the best first; none for scores that never win, which are
+/// those up to `worst`.
+pub fn ranks(scores: Vec<f32>, worst: f32) -> Vec<u32> {
     let mut order = scores.clone();
     order.sort_unstable_by(|a, b| b.total_cmp(a));
     order.dedup();
     let rank = |score: f32| order.partition_point(|&better| better > score) as u32;
-    scores.iter().map(|&score| if score > WORST_SCORE { rank(score) } else { NONE }).collect()
+    scores.iter().map(|&score| if score > worst { rank(score) } else { NONE }).collect()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sprat::tokenizer::{Special, Tokenizer, scratch_words};
-use sprat_format::tokenizer::{Class, PreTokenizer, TokenizerTables};
+use sprat_format::tokenizer::{Prefix, Properties, StageFlags, TokenizerKind, TokenizerTables};
 use tempfile::TempDir;
 
 use super::*;
@@ -82,20 +82,28 @@ fn components_become_settings() {
         file["pre_tokenizer"] = pre_tokenizer;
         let section = import(&file, 300).unwrap().section;
         let tables = TokenizerTables::parse(&section).unwrap();
-        (tables.settings().pre_tokenizer, tables.settings().individual_digits, tables.class_bytes())
+        let flags: Vec<StageFlags> = tables.stages().iter().map(|stage| stage.flags).collect();
+        (tables.settings().prefix, flags, tables.stage_bytes())
     };
     let byte_level =
         |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": regex});
     let sequence = |list: Value| json!({"type": "Sequence", "pretokenizers": list});
-    let digits = json!({"type": "Digits", "individual_digits": true});
-    let split = json!({"type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex":
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"}});
-    let (kind, individual, class_bytes) = settings(byte_level(true));
-    assert_eq!((kind, individual), (PreTokenizer::Gpt2, false));
-    assert!((4000..9000).contains(&class_bytes), "{class_bytes}");
-    assert_eq!(settings(byte_level(false)), (PreTokenizer::None, false, 0), "no classes for who needs none");
-    assert!(settings(sequence(json!([digits, byte_level(true)]))).1);
-    assert_eq!(settings(sequence(json!([split, byte_level(false)]))).0, PreTokenizer::Llama3);
+    let split = |regex: &str, behavior: &str| json!({"type": "Split", "behavior": behavior, "invert": false, "pattern": {"Regex": regex}});
+    let plain = StageFlags::default();
+    let (prefix, flags, stage_bytes) = settings(byte_level(true));
+    assert_eq!((prefix, &flags[..]), (Prefix::None, &[plain][..]));
+    assert!((4000..9000).contains(&stage_bytes), "{stage_bytes}");
+    assert_eq!(settings(byte_level(false)), (Prefix::None, vec![], 0), "nothing for who needs nothing");
+    let digits = |individual: bool| json!({"type": "Digits", "individual_digits": individual});
+    assert_eq!(settings(sequence(json!([digits(true), byte_level(true)]))).1, [plain; 2]);
+    let removing = sequence(json!([split("SPL1T", "Removed"), digits(true), byte_level(true)]));
+    assert_eq!(settings(removing).1, [StageFlags::REMOVE, plain, plain]);
+    let punctuation = json!({"type": "Punctuation", "behavior": "Contiguous"});
+    let falcon =
+        sequence(json!([punctuation, byte_level(true), digits(false), split("[0-9][0-9][0-9]", "Isolated")]));
+    assert_eq!(settings(falcon).1, [plain, plain, StageFlags::BYTES, StageFlags::BYTES]);
+    let prefixed = json!({"type": "ByteLevel", "add_prefix_space": true});
+    assert_eq!(settings(prefixed).0, Prefix::Pieces);
     let mut llama = file();
     llama["post_processor"] = json!({"type": "Sequence", "processors": [{"type": "ByteLevel"}, {
         "type": "TemplateProcessing",
@@ -116,16 +124,21 @@ fn what_is_not_supported_is_refused_by_name() {
         {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})
     };
     let cases = [
-        ("/normalizer", json!({"type": "NFC"}), "normalizer NFC"),
+        ("/normalizer", json!({"type": "NFD"}), "normalizer NFD"),
+        (
+            "/normalizer",
+            json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+            "normalizer Precompiled",
+        ),
         (
             "/normalizer",
             json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}),
             "normalizer Lowercase",
         ),
-        ("/pre_tokenizer", Value::Null, "pre_tokenizer none"),
+        ("/pre_tokenizer", Value::Null, "decoder ByteLevel"),
         ("/pre_tokenizer", json!({"type": "Whitespace"}), "pre_tokenizer Whitespace"),
-        ("/pre_tokenizer", regex(r"\p{N}"), r"\\p{N}"),
-        ("/pre_tokenizer", json!({"type": "Digits", "individual_digits": false}), "individual_digits"),
+        ("/pre_tokenizer", regex(r"(?<=a)\p{N}"), r"(?<=a)\\p{N}"),
+        ("/pre_tokenizer", regex("a*b"), "\"a*b\" is not supported"),
         ("/post_processor", json!({"type": "RobertaProcessing"}), "post_processor RobertaProcessing"),
         (
             "/post_processor",
@@ -134,12 +147,11 @@ fn what_is_not_supported_is_refused_by_name() {
         ),
         ("/decoder", json!({"type": "WordPiece"}), "decoder WordPiece"),
         ("/model/type", "Unigram".into(), "model Unigram"),
-        ("/model/byte_fallback", true.into(), "byte_fallback"),
+        ("/model/type", "WordPiece".into(), "model WordPiece"),
         ("/model/dropout", 0.1.into(), "dropout 0.1"),
         ("/model/end_of_word_suffix", "</w>".into(), "end_of_word_suffix \"</w>\""),
         ("/model/merges", json!([["a", "c"]]), "merge of \"a\" and \"c\": token \"ac\""),
         ("/model/merges", json!(["a b c"]), "merge \"a b c\""),
-        ("/added_tokens/0/single_word", true.into(), "single_word"),
         ("/added_tokens/0/id", 7.into(), "has id 7, but id 258"),
         ("/added_tokens/1/id", 7.into(), "id 7 is given to two tokens"),
         ("/added_tokens/1/content", "<|end|>".into(), "is there twice"),
@@ -206,7 +218,10 @@ fn gpt2_files_and_their_companions() {
     assert!(error.contains("merges.txt: line 2"), "{error}");
     let (_keep, path) = directory(&[]);
     let error = format!("{:#}", hugging_face_directory(&path, 259).unwrap_err());
-    assert!(error.contains("expected tokenizer.json, or vocab.json with merges.txt"), "{error}");
+    assert!(
+        error.contains("expected tokenizer.json, tokenizer.model, or vocab.json with merges.txt"),
+        "{error}"
+    );
 }
 
 /// A `tokenizer.bin` with the tokens of llama2.c and some pieces.
@@ -241,7 +256,7 @@ fn a_tokenizer_bin_becomes_a_section() {
         (tables.score_rank(261), tables.score_rank(262), tables.score_rank(263)),
         (Some(1), Some(1), None)
     );
-    assert_eq!(tables.class_bytes(), 0);
+    assert_eq!(tables.stage_bytes(), 0);
     let refused = |content: &[u8], model_vocab| {
         fs::write(&file, content).unwrap();
         format!("{:#}", llama2c(&file, model_vocab).unwrap_err())
@@ -254,19 +269,79 @@ fn a_tokenizer_bin_becomes_a_section() {
 }
 
 #[test]
-fn boundaries_say_what_the_classes_are() {
-    let section = import(&file(), 300).unwrap().section;
-    let tables = TokenizerTables::parse(&section).unwrap();
+fn added_tokens_bring_the_properties_that_they_ask_for() {
+    let mut file = file();
+    file["pre_tokenizer"]["use_regex"] = false.into();
+    file["added_tokens"][1]["rstrip"] = true.into();
+    file["added_tokens"][0]["single_word"] = true.into();
+    let import = import(&file, 300).unwrap();
+    let tables = TokenizerTables::parse(&import.section).unwrap();
     for character in '\0'..=char::MAX {
+        let properties = tables.properties(character);
+        assert_eq!(properties.any(Properties::SPACE), character.is_whitespace(), "{character:?}");
         let expected = match character {
-            _ if character.is_whitespace() => Some(Class::Space),
-            'é' | '中' | 'ª' | 'Ⴀ' | '가' | '\u{20000}' => Some(Class::Letter),
-            '٣' | '²' | 'Ⅷ' | '〇' | '½' => Some(Class::Number),
-            '\u{85}'..='\u{A0}' | '\u{301}' | '🦀' | '€' | '\u{200D}' => Some(Class::Other),
+            'é' | '中' | 'ª' | '가' | '\u{301}' | '٣' | '_' | '\u{200D}' => Some(true),
+            '²' | '€' | '🦀' | ' ' | '-' => Some(false),
             _ => None,
         };
-        if let Some(expected) = expected {
-            assert_eq!(tables.class(character), expected, "{character:?}");
-        }
+        assert!(expected.is_none_or(|word| word == properties.any(Properties::WORD)), "{character:?}");
     }
+    assert_eq!(encode(&import, "=> \u{3000}ab <|end|>x_<|end|>", Special::Parse)[..2], [259, 256]);
+    assert!(!encode(&import, "x<|end|>", Special::Parse).contains(&258));
+    assert!(encode(&import, "-<|end|> x", Special::Parse).contains(&258));
+}
+
+/// Llama-2's way: characters, marks for spaces, bytes for the rest.
+#[test]
+fn a_sentence_piece_tokenizer_json_becomes_a_section() {
+    let mut vocab = serde_json::Map::new();
+    for (id, text) in ["<unk>", "<s>", "</s>"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain((0..256).map(|byte| format!("<0x{byte:02X}>")))
+        .chain(["\u{2581}", "a", "b", "ab", "\u{2581}ab"].map(str::to_owned))
+        .enumerate()
+    {
+        vocab.insert(text, id.into());
+    }
+    let added = |id: u32, content: &str, normalized: bool| json!({"id": id, "content": content, "special": true, "normalized": normalized});
+    let file = json!({
+        "added_tokens": [added(0, "<unk>", true), added(1, "<s>", false), added(2, "</s>", true)],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "\u{2581}"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"}]},
+        "pre_tokenizer": null,
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "},
+            {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+        "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true, "vocab": vocab,
+            "merges": ["a b", "\u{2581} ab"]},
+    });
+    let import = import(&file, 300).unwrap();
+    let settings = TokenizerTables::parse(&import.section).unwrap().settings();
+    assert_eq!((settings.kind, settings.prefix), (TokenizerKind::CharacterBpe, Prefix::Segments));
+    assert!(
+        settings.space_mark && settings.strip_first_space && settings.byte_fallback && settings.fuse_unknown
+    );
+    let [mark, b, mark_ab] = [259, 261, 263];
+    assert_eq!(
+        encode(&import, "ab b\u{2581}\u{e9}", Special::Parse),
+        [mark_ab, mark, b, mark, 3 + 0xC3, 3 + 0xA9]
+    );
+    assert_eq!(encode(&import, "<s>ab<s>", Special::Parse), [1, mark_ab, 1], "each part gets its prefix");
+    // A normalized token is sought with the prefix that every part has.
+    assert_eq!(encode(&import, "</s>b", Special::Parse), [2, b]);
+    assert!(!encode(&import, "b</s>", Special::Parse).contains(&2));
+}
+
+#[test]
+fn a_trimmed_draft_is_a_tokenizer_again() {
+    let import = import(&file(), 300).unwrap();
+    let draft = Draft::read(&TokenizerTables::parse(&import.section).unwrap());
+    assert_eq!(draft.section().unwrap(), import.section, "read and written back");
+    let keep = [256].into();
+    let (trimmed, old) = draft.trimmed(&keep);
+    assert_eq!(old, (0..257).chain(258..260).collect::<Vec<_>>());
+    let trimmed = TokenizerImport::new(std::path::Path::new("trimmed"), &trimmed, 300).unwrap();
+    assert_eq!(encode(&trimmed, "ab ab<|end|>=>", Special::Parse), [256, u32::from(b' '), 256, 257, 258]);
 }

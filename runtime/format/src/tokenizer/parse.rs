@@ -2,8 +2,12 @@
 //!
 //! One pass over each table, O(section bytes); no byte string makes it panic or read outside of the section.
 
+use super::settings::flag;
 use super::tables::{Numbers, TokenizerTables};
-use super::{AddedFlags, HEADER_BYTES, NONE, PreTokenizer, Settings, TokenFlags, TokenizerKind, flag};
+use super::{
+    AddedFlags, HEADER_BYTES, MAX_CLASSES, MAX_STAGES, NONE, Normalization, Prefix, Properties, Settings,
+    Stage, StageFlags, TokenFlags, TokenizerKind,
+};
 use crate::messages;
 
 /// The part of the section that an error is about.
@@ -16,6 +20,8 @@ pub enum Table {
     Classes,
     /// Merges.
     Merges,
+    /// Scores of a Unigram model.
+    Scores,
     /// Ids sorted by bytes.
     Index,
     /// Tokens of single bytes.
@@ -26,6 +32,18 @@ pub enum Table {
     TokenFlags,
     /// Added-token flags.
     AddedFlags,
+    /// Offsets of the added tokens' patterns.
+    Patterns,
+    /// Characters that decompose.
+    Decompositions,
+    /// Pairs of characters that compose.
+    Compositions,
+    /// Boundaries of combining classes.
+    CombiningClasses,
+    /// Stages of the pre-tokenizer.
+    Stages,
+    /// Properties of classes.
+    Properties,
 }
 
 /// Why a tokenizer section was refused.
@@ -98,6 +116,24 @@ impl<'m> Cutter<'m> {
         Ok(taken)
     }
 
+    /// A stage whose transitions all lead to states of it.
+    fn stage(&mut self, place: usize, classes: usize) -> Result<Stage<'m>, TokenizerError> {
+        let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        let head = self.take(1, 4)?;
+        let (states, flags) = (word(head), word(head.get(2..).unwrap_or_default()));
+        let columns = classes + 1;
+        let transitions = self.take(usize::from(states), 2 * columns)?;
+        let mut all = transitions.chunks_exact(2).map(word);
+        let beyond = all.find(|transition| transition >> 1 >= states);
+        let unknown = (flags & !StageFlags::ALL != 0).then_some(flags);
+        match beyond.or(unknown) {
+            Some(found) => {
+                Err(TokenizerError::Value { table: Table::Stages, entry: place, found: found.into() })
+            }
+            None => Ok(Stage { transitions, columns, flags: StageFlags(flags) }),
+        }
+    }
+
     fn numbers(&mut self, count: usize, wide: bool) -> Result<Numbers<'m>, TokenizerError> {
         Ok(Numbers { bytes: self.take(count, if wide { 4 } else { 2 })?, wide })
     }
@@ -115,18 +151,51 @@ impl<'m> TokenizerTables<'m> {
         let count = |field: usize| usize::try_from(word(field)).unwrap_or(usize::MAX);
         let (settings, wide) = settings(word(0), word(2))?;
         let vocab = count(1);
-        let is_sentence_piece = settings.kind == TokenizerKind::SentencePieceBpe;
+        let [classes, stage_count, reserved @ ..] = word(8).to_le_bytes();
+        let (classes, stage_count) = (usize::from(classes), usize::from(stage_count));
+        if classes > MAX_CLASSES || stage_count > MAX_STAGES || reserved != [0; 2] {
+            return Err(TokenizerError::Header { offset: 32, found: word(8) });
+        }
+        let kind = settings.kind;
+        let of_kind = |wanted, count: usize| if kind == wanted { count } else { 0 };
+        let offsets = cutter.numbers(vocab.saturating_add(1), true)?;
+        let pattern_offsets = cutter.numbers(count(6).saturating_add(1), true)?;
+        let class_boundaries = cutter.numbers(count(9), true)?;
+        let merges = cutter.numbers(count(5).saturating_mul(4), wide)?;
+        let scores = cutter.numbers(of_kind(TokenizerKind::SentencePieceBpe, vocab), wide)?;
+        let weights = cutter.take(of_kind(TokenizerKind::Unigram, vocab), 8)?;
+        let index = cutter.numbers(count(4), wide)?;
+        let byte_tokens = cutter.numbers(256, wide)?;
+        let added = cutter.numbers(count(6), wide)?;
+        let normalization = Normalization {
+            decompositions: cutter.numbers(count(10).saturating_mul(2), true)?,
+            characters: cutter.numbers(count(11), true)?,
+            compositions: cutter.numbers(count(12).saturating_mul(3), true)?,
+            classes: cutter.numbers(count(13), true)?,
+        };
+        let mut stages = [Stage { transitions: &[], columns: 1, flags: StageFlags::default() }; MAX_STAGES];
+        for (place, stage) in stages.iter_mut().take(stage_count).enumerate() {
+            *stage = cutter.stage(place, classes)?;
+        }
         let tables = Self {
             settings,
-            offsets: cutter.numbers(vocab.saturating_add(1), true)?,
-            classes: cutter.numbers(count(7), true)?,
-            merges: cutter.numbers(count(5).saturating_mul(4), wide)?,
-            scores: cutter.numbers(if is_sentence_piece { vocab } else { 0 }, wide)?,
-            index: cutter.numbers(count(4), wide)?,
-            byte_tokens: cutter.numbers(256, wide)?,
-            added: cutter.numbers(count(6), wide)?,
+            offsets,
+            pattern_offsets,
+            classes: class_boundaries,
+            merges,
+            scores,
+            weights,
+            index,
+            byte_tokens,
+            added,
+            normalization,
+            stages,
+            stage_count,
+            ascii: cutter.take(if classes > 0 { 128 } else { 0 }, 1)?,
+            properties: cutter.take(classes, 1)?,
             token_flags: cutter.take(vocab, 1)?,
             added_flags: cutter.take(count(6), 1)?,
+            patterns: cutter.take(count(7), 1)?,
             blob: cutter.take(count(3), 1)?,
         };
         if !cutter.rest.is_empty() {
@@ -144,8 +213,9 @@ impl<'m> TokenizerTables<'m> {
             return Err(TokenizerError::Header { offset: 8, found: id });
         }
         self.check_tokens()?;
-        self.check_classes()?;
-        if self.settings.kind == TokenizerKind::SentencePieceBpe && self.merge_count() > 0 {
+        self.check_characters()?;
+        let merges = matches!(self.settings.kind, TokenizerKind::ByteLevelBpe | TokenizerKind::CharacterBpe);
+        if !merges && self.merge_count() > 0 {
             return Err(TokenizerError::Header { offset: 20, found: self.merge_count() as u32 });
         }
         let mut before = None;
@@ -173,6 +243,10 @@ impl<'m> TokenizerTables<'m> {
         }
         self.check_sorted(self.index, Table::Index)?;
         self.check_sorted(self.added, Table::Added)?;
+        let scores = (0..self.vocab_size()).map_while(|id| self.score(id));
+        if let Some(entry) = scores.into_iter().position(|score| !score.is_finite()) {
+            return value(Table::Scores, entry, NONE);
+        }
         for (entry, &bits) in self.added_flags.iter().enumerate() {
             if bits & !AddedFlags::ALL != 0 {
                 return value(Table::AddedFlags, entry, bits.into());
@@ -182,21 +256,8 @@ impl<'m> TokenizerTables<'m> {
     }
 
     fn check_tokens(&self) -> Result<(), TokenizerError> {
-        let mut before = 0;
-        for entry in 0..self.offsets.len() {
-            let offset = self.offsets.get(entry);
-            if entry == 0 && offset != 0 {
-                return Err(TokenizerError::Value { table: Table::Offsets, entry, found: offset });
-            }
-            if offset < before {
-                return Err(TokenizerError::Order { table: Table::Offsets, entry });
-            }
-            before = offset;
-        }
-        if usize::try_from(before) != Ok(self.blob.len()) {
-            let entry = self.token_flags.len();
-            return Err(TokenizerError::Value { table: Table::Offsets, entry, found: before });
-        }
+        check_offsets(&self.offsets, self.blob, Table::Offsets)?;
+        check_offsets(&self.pattern_offsets, self.patterns, Table::Patterns)?;
         for (entry, &bits) in self.token_flags.iter().enumerate() {
             if bits & !TokenFlags::ALL != 0 {
                 return Err(TokenizerError::Value { table: Table::TokenFlags, entry, found: bits.into() });
@@ -205,17 +266,42 @@ impl<'m> TokenizerTables<'m> {
         Ok(())
     }
 
-    fn check_classes(&self) -> Result<(), TokenizerError> {
-        let mut before = None;
-        for entry in 0..self.classes.len() {
-            let found = self.classes.get(entry);
-            if found >> 2 > u32::from(char::MAX) {
-                return Err(TokenizerError::Value { table: Table::Classes, entry, found });
+    /// Classes, their properties and the normalization form.
+    fn check_characters(&self) -> Result<(), TokenizerError> {
+        let classes = self.properties.len();
+        check_increasing(&self.classes, 1, 8, Table::Classes)?;
+        let values = (0..self.classes.len()).map(|place| self.classes.get(place) as u8);
+        let beyond = |found: &(usize, u8)| usize::from(found.1) >= classes;
+        let ascii = self.ascii.iter().copied().enumerate().find(beyond);
+        if let Some((entry, found)) = ascii.or_else(|| values.enumerate().find(beyond)) {
+            return Err(TokenizerError::Value { table: Table::Classes, entry, found: found.into() });
+        }
+        for (entry, &bits) in self.properties.iter().enumerate() {
+            if bits & !Properties::ALL != 0 {
+                return Err(TokenizerError::Value { table: Table::Properties, entry, found: bits.into() });
             }
-            if Some(found >> 2) <= before {
-                return Err(TokenizerError::Order { table: Table::Classes, entry });
+        }
+        let Normalization { decompositions, characters, compositions, classes } = &self.normalization;
+        check_increasing(decompositions, 2, 0, Table::Decompositions)?;
+        check_increasing(compositions, 3, 0, Table::Compositions)?;
+        check_increasing(classes, 1, 8, Table::CombiningClasses)?;
+        let mut before = 0;
+        for entry in 0..decompositions.len() / 2 {
+            let end = decompositions.get(2 * entry + 1);
+            if end <= before || end as usize > characters.len() {
+                return Err(TokenizerError::Value { table: Table::Decompositions, entry, found: end });
             }
-            before = Some(found >> 2);
+            before = end;
+        }
+        let is_character = |code: u32| char::from_u32(code).is_some();
+        let tables = [(characters, 1, 0, Table::Decompositions), (compositions, 3, 2, Table::Compositions)];
+        for (numbers, stride, field, table) in tables {
+            for entry in 0..numbers.len() / stride {
+                let found = numbers.get(stride * entry + field);
+                if !is_character(found) {
+                    return Err(TokenizerError::Value { table, entry, found });
+                }
+            }
         }
         Ok(())
     }
@@ -225,8 +311,9 @@ impl<'m> TokenizerTables<'m> {
         let mut before = None;
         for entry in 0..ids.len() {
             let id = ids.get(entry);
-            let bytes = self.token(id).unwrap_or_default();
-            if bytes.is_empty() {
+            let token = self.token(id).unwrap_or_default();
+            let bytes = if table == Table::Added { self.pattern(entry) } else { token };
+            if bytes.is_empty() || token.is_empty() {
                 return Err(TokenizerError::Value { table, entry, found: id });
             }
             let hidden = table == Table::Index && !self.flags(id).found_by_text();
@@ -240,36 +327,82 @@ impl<'m> TokenizerTables<'m> {
     }
 }
 
-/// The settings of the header's first word (kind, pre-tokenizer, flags), and whether the tables are wide.
+/// Offsets that begin with 0, never decrease and end where the bytes end.
+fn check_offsets(offsets: &Numbers<'_>, bytes: &[u8], table: Table) -> Result<(), TokenizerError> {
+    let mut before = 0;
+    for entry in 0..offsets.len() {
+        let offset = offsets.get(entry);
+        if entry == 0 && offset != 0 {
+            return Err(TokenizerError::Value { table, entry, found: offset });
+        }
+        if offset < before {
+            return Err(TokenizerError::Order { table, entry });
+        }
+        before = offset;
+    }
+    if usize::try_from(before) != Ok(bytes.len()) {
+        return Err(TokenizerError::Value { table, entry: offsets.len() - 1, found: before });
+    }
+    Ok(())
+}
+
+/// Entries of `stride` words that begin with code points, `shift` bits up, strictly increasing by the first word
+/// or, where there are three, the first two.
+fn check_increasing(
+    numbers: &Numbers<'_>,
+    stride: usize,
+    shift: u32,
+    table: Table,
+) -> Result<(), TokenizerError> {
+    let mut before = None;
+    for entry in 0..numbers.len() / stride {
+        let found = numbers.get(stride * entry) >> shift;
+        if found > u32::from(char::MAX) {
+            return Err(TokenizerError::Value { table, entry, found });
+        }
+        let second = if stride == 3 { numbers.get(stride * entry + 1) } else { 0 };
+        let key = Some((found, second));
+        if key <= before {
+            return Err(TokenizerError::Order { table, entry });
+        }
+        before = key;
+    }
+    Ok(())
+}
+
+/// The settings of the header's first word (kind, prefix, flags), and whether the tables are wide.
 fn settings(word: u32, unknown: u32) -> Result<(Settings, bool), TokenizerError> {
-    let [kind, pre_tokenizer, low, high] = word.to_le_bytes();
+    let [kind, prefix, low, high] = word.to_le_bytes();
     let flags = u16::from_le_bytes([low, high]);
     let kind = match kind {
         0 => TokenizerKind::ByteLevelBpe,
         1 => TokenizerKind::SentencePieceBpe,
+        2 => TokenizerKind::CharacterBpe,
+        3 => TokenizerKind::Unigram,
         found => return Err(TokenizerError::Header { offset: 0, found: found.into() }),
     };
-    let pre_tokenizer = match pre_tokenizer {
-        0 => PreTokenizer::None,
-        1 => PreTokenizer::Gpt2,
-        2 => PreTokenizer::Llama3,
+    let prefix = match prefix {
+        0 => Prefix::None,
+        1 => Prefix::Text,
+        2 => Prefix::Segments,
+        3 => Prefix::FirstPiece,
+        4 => Prefix::Pieces,
         found => return Err(TokenizerError::Header { offset: 1, found: found.into() }),
     };
     if flags & !flag::ALL != 0 {
         return Err(TokenizerError::Header { offset: 2, found: flags.into() });
     }
     let has = |bit| flags & bit != 0;
-    if has(flag::ADD_PREFIX_SPACE) && pre_tokenizer == PreTokenizer::Llama3 {
-        return Err(TokenizerError::Header { offset: 2, found: flags.into() });
-    }
     let settings = Settings {
         kind,
-        pre_tokenizer,
-        individual_digits: has(flag::INDIVIDUAL_DIGITS),
-        add_prefix_space: has(flag::ADD_PREFIX_SPACE),
-        dummy_prefix: has(flag::DUMMY_PREFIX),
+        prefix,
         byte_fallback: has(flag::BYTE_FALLBACK),
         ignore_merges: has(flag::IGNORE_MERGES),
+        fuse_unknown: has(flag::FUSE_UNKNOWN),
+        space_mark: has(flag::SPACE_MARK),
+        trim_spaces: has(flag::TRIM_SPACES),
+        strip_first_space: has(flag::STRIP_FIRST_SPACE),
+        single_precision: has(flag::SINGLE_PRECISION),
         unknown: (unknown != NONE).then_some(unknown),
     };
     Ok((settings, has(flag::WIDE)))

@@ -5,7 +5,9 @@
 
 use core::cmp::Ordering;
 
-use super::{AddedFlags, Class, NONE, Settings, TokenFlags};
+use super::{
+    AddedFlags, MAX_STAGES, NONE, Normalization, Properties, Settings, Stage, TokenFlags, TokenizerKind,
+};
 
 /// One merge: the pair (`left`, `right`) becomes `id`; lower ranks merge first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Merge {
 pub struct Added<'m> {
     /// Its id.
     pub id: u32,
-    /// Its text, never empty.
+    /// The text that it is found by, never empty; a normalizer may have made it another than the token's.
     pub bytes: &'m [u8],
     /// How it is matched.
     pub flags: AddedFlags,
@@ -66,14 +68,24 @@ impl Numbers<'_> {
 pub struct TokenizerTables<'m> {
     pub(super) settings: Settings,
     pub(super) offsets: Numbers<'m>,
+    pub(super) pattern_offsets: Numbers<'m>,
     pub(super) classes: Numbers<'m>,
     pub(super) merges: Numbers<'m>,
+    /// SentencePiece: ranks of scores.
     pub(super) scores: Numbers<'m>,
+    /// Unigram: eight bytes a token.
+    pub(super) weights: &'m [u8],
     pub(super) index: Numbers<'m>,
     pub(super) byte_tokens: Numbers<'m>,
     pub(super) added: Numbers<'m>,
+    pub(super) normalization: Normalization<'m>,
+    pub(super) stages: [Stage<'m>; MAX_STAGES],
+    pub(super) stage_count: usize,
+    pub(super) ascii: &'m [u8],
+    pub(super) properties: &'m [u8],
     pub(super) token_flags: &'m [u8],
     pub(super) added_flags: &'m [u8],
+    pub(super) patterns: &'m [u8],
     pub(super) blob: &'m [u8],
 }
 
@@ -132,6 +144,24 @@ impl<'m> TokenizerTables<'m> {
         self.merges.len() / 4
     }
 
+    /// All merges, sorted by their pairs.
+    pub fn merges(&self) -> impl Iterator<Item = Merge> + '_ {
+        (0..self.merge_count()).map(|place| self.merge_at(place))
+    }
+
+    /// Whether tokens have ranks of scores.
+    pub fn has_score_ranks(&self) -> bool {
+        self.scores.len() > 0
+    }
+
+    /// The classes of the characters below U+0080, the boundaries of those above, the properties of all classes.
+    pub fn classes(
+        &self,
+    ) -> (&'m [u8], impl Iterator<Item = u32> + '_, impl Iterator<Item = Properties> + '_) {
+        let boundaries = (0..self.classes.len()).map(|place| self.classes.get(place));
+        (self.ascii, boundaries, self.properties.iter().map(|&bits| Properties(bits)))
+    }
+
     /// The merge at a place of the sorted table.
     pub(super) fn merge_at(&self, place: usize) -> Merge {
         let field = |field| self.merges.get(4 * place + field);
@@ -150,16 +180,43 @@ impl<'m> TokenizerTables<'m> {
         some(self.scores.get(id as usize))
     }
 
+    /// Unigram: a token's score; `None` outside of the vocabulary and for other kinds.
+    pub fn score(&self, id: u32) -> Option<f64> {
+        let bytes = self.weights.get(8 * id as usize..)?.first_chunk()?;
+        Some(f64::from_le_bytes(*bytes))
+    }
+
+    /// Calls `visit` with the length and the id of each token that a text, `head` and then `tail`, begins with and
+    /// may become, the shortest first. Narrows the index byte by byte: O(bytes of the longest token * log V).
+    pub fn tokens_at_start(&self, head: &[u8], tail: &[u8], mut visit: impl FnMut(usize, u32)) {
+        let bytes = |place| self.token(self.index.get(place)).unwrap_or_default();
+        let (mut low, mut high) = (0, self.index.len());
+        for (depth, &byte) in head.iter().chain(tail).enumerate() {
+            (low, high) = narrowed(low, high, byte, |place| bytes(place).get(depth).copied());
+            if low == high {
+                break;
+            }
+            let id = self.index.get(low);
+            if bytes(low).len() == depth + 1 && self.flags(id).found_by_text() {
+                visit(depth + 1, id);
+            }
+        }
+    }
+
     /// Number of added tokens.
     pub const fn added_count(&self) -> usize {
         self.added_flags.len()
     }
 
-    /// The added token at a place of the list, which is sorted by bytes.
+    /// The added token at a place of the list, which is sorted by pattern.
     pub fn added(&self, place: usize) -> Option<Added<'m>> {
         let flags = AddedFlags(*self.added_flags.get(place)?);
-        let id = self.added.get(place);
-        Some(Added { id, bytes: self.token(id)?, flags })
+        Some(Added { id: self.added.get(place), bytes: self.pattern(place), flags })
+    }
+
+    pub(super) fn pattern(&self, place: usize) -> &'m [u8] {
+        let end = |place| self.pattern_offsets.get(place) as usize;
+        self.patterns.get(end(place)..end(place + 1)).unwrap_or_default()
     }
 
     /// The longest added token that `text` begins with, of those matched in the second pass or in the first.
@@ -167,12 +224,8 @@ impl<'m> TokenizerTables<'m> {
     pub fn added_at_start(&self, text: &[u8], second_pass: bool) -> Option<Added<'m>> {
         let (mut low, mut high) = (0, self.added_count());
         let mut longest = None;
-        for (depth, byte) in text.iter().enumerate() {
-            let at = |place| self.token(self.added.get(place)).unwrap_or_default().get(depth);
-            let range = low;
-            low += lower_bound(high - range, |place| at(range + place) < Some(byte));
-            let range = low;
-            high = range + lower_bound(high - range, |place| at(range + place) <= Some(byte));
+        for (depth, &byte) in text.iter().enumerate() {
+            (low, high) = narrowed(low, high, byte, |place| self.pattern(place).get(depth).copied());
             if low == high {
                 break;
             }
@@ -186,31 +239,56 @@ impl<'m> TokenizerTables<'m> {
         longest
     }
 
-    /// The class of a character: ASCII without a table, the rest by the table.
-    pub fn class(&self, character: char) -> Class {
-        match character {
-            'a'..='z' | 'A'..='Z' => Class::Letter,
-            '0'..='9' => Class::Number,
-            ' ' | '\t'..='\r' => Class::Space,
-            '\0'..='\x7f' => Class::Other,
-            _ => {
-                let end = lower_bound(self.classes.len(), |place| {
-                    self.classes.get(place) >> 2 <= u32::from(character)
-                });
-                match end.checked_sub(1).map_or(0, |place| self.classes.get(place) & 3) {
-                    1 => Class::Letter,
-                    2 => Class::Number,
-                    3 => Class::Space,
-                    _ => Class::Other,
-                }
-            }
+    /// The class of a character, 0 if nothing asks for classes.
+    pub fn class(&self, character: char) -> u8 {
+        match self.ascii.get(character as usize) {
+            Some(&class) => class,
+            None => boundary_value(&self.classes, character.into()),
         }
     }
 
-    /// Bytes of the class boundaries in the section.
-    pub const fn class_bytes(&self) -> usize {
-        self.classes.bytes.len()
+    /// What the added tokens may ask about a character.
+    pub fn properties(&self, character: char) -> Properties {
+        let class = usize::from(self.class(character));
+        Properties(self.properties.get(class).copied().unwrap_or_default())
     }
+
+    /// The stages of the pre-tokenizer, in order.
+    pub fn stages(&self) -> &[Stage<'m>] {
+        self.stages.get(..self.stage_count).unwrap_or_default()
+    }
+
+    /// What plain tokenizers lack and a small build of the runtime may leave out: Unigram models and Unicode forms.
+    pub fn uncommon_part(&self) -> Option<&'static str> {
+        match self.settings.kind {
+            TokenizerKind::Unigram => Some("a Unigram tokenizer"),
+            _ => self.normalization.is_some().then_some("Unicode normalization"),
+        }
+    }
+
+    /// The tables of a normalization form.
+    pub const fn normalization(&self) -> &Normalization<'m> {
+        &self.normalization
+    }
+
+    /// Bytes of everything that is there for the pre-tokenizer: classes and automata.
+    pub fn stage_bytes(&self) -> usize {
+        let stages: usize = self.stages().iter().map(|stage| 4 + stage.transitions.len()).sum();
+        self.classes.bytes.len() + self.ascii.len() + self.properties.len() + stages
+    }
+}
+
+/// The value of the last boundary at or below a character, 0 below the first; boundaries are
+/// code point << 8 | value.
+pub(super) fn boundary_value(boundaries: &Numbers<'_>, character: u32) -> u8 {
+    let end = lower_bound(boundaries.len(), |place| boundaries.get(place) >> 8 <= character);
+    end.checked_sub(1).map_or(0, |place| boundaries.get(place) as u8)
+}
+
+/// Of the places `low..high` of a sorted list, those whose next byte is `byte`.
+fn narrowed(low: usize, high: usize, byte: u8, next: impl Fn(usize) -> Option<u8>) -> (usize, usize) {
+    let from = low + lower_bound(high - low, |place| next(low + place) < Some(byte));
+    (from, from + lower_bound(high - from, |place| next(from + place) <= Some(byte)))
 }
 
 fn some(number: u32) -> Option<u32> {
@@ -218,7 +296,7 @@ fn some(number: u32) -> Option<u32> {
 }
 
 /// The first place in 0..len for which `before` is false; `before` is true and then false.
-fn lower_bound(len: usize, before: impl Fn(usize) -> bool) -> usize {
+pub(super) fn lower_bound(len: usize, before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, len);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -4,8 +4,9 @@
 //! `sort_*` functions bring them into it), and receives the section piece by piece. What is written is not
 //! checked here; [`TokenizerTables::parse`](super::TokenizerTables::parse) on the result is the check.
 
+use super::settings::flag;
 use super::tables::Merge;
-use super::{AddedFlags, NONE, PreTokenizer, Settings, TokenFlags, TokenizerKind, flag};
+use super::{AddedFlags, NONE, Prefix, Properties, Settings, StageFlags, TokenFlags, TokenizerKind};
 
 /// One token to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct TokenSpec<'a> {
 /// All tables of a section, as slices.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenizerParts<'a> {
-    /// Kind, pre-tokenizer, flags.
+    /// Kind, prefix, flags.
     pub settings: Settings,
     /// The tokens by id.
     pub tokens: &'a [TokenSpec<'a>],
@@ -27,13 +28,52 @@ pub struct TokenizerParts<'a> {
     pub merges: &'a [Merge],
     /// SentencePiece: for each token the rank of its score, or [`NONE`].
     pub scores: &'a [u32],
+    /// Unigram: the score of each token.
+    pub weights: &'a [f64],
     /// Ids with bytes, sorted by [`sort_index`].
     pub index: &'a [u32],
     /// The token of each byte, or [`NONE`].
     pub byte_tokens: &'a [u32; 256],
-    /// Added tokens, sorted by [`sort_added`].
-    pub added: &'a [(u32, AddedFlags)],
-    /// Class boundaries, code point << 2 | class, increasing.
+    /// Added tokens with their patterns, sorted by [`sort_added`].
+    pub added: &'a [(u32, AddedFlags, &'a [u8])],
+    /// The stages of the pre-tokenizer.
+    pub stages: &'a [StageParts<'a>],
+    /// What stages and added tokens distinguish in characters.
+    pub classes: Classes<'a>,
+    /// The normalization form.
+    pub normalization: NormalizationParts<'a>,
+}
+
+/// Classes of characters; all empty if nothing asks for them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Classes<'a> {
+    /// The classes of the characters below U+0080.
+    pub ascii: &'a [u8],
+    /// From U+0080 on: code point << 8 | class, increasing.
+    pub boundaries: &'a [u32],
+    /// Properties of each class.
+    pub properties: &'a [Properties],
+}
+
+/// One stage of the pre-tokenizer.
+#[derive(Clone, Copy, Debug)]
+pub struct StageParts<'a> {
+    /// What it reads and leaves.
+    pub flags: StageFlags,
+    /// State by state, one transition a class and one for the end: next state << 1 | matched.
+    pub transitions: &'a [u16],
+}
+
+/// A normalization form; all empty for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NormalizationParts<'a> {
+    /// Characters and where their decompositions end, increasing.
+    pub decompositions: &'a [(u32, u32)],
+    /// The characters of all decompositions.
+    pub characters: &'a [u32],
+    /// First, second, composite, increasing.
+    pub compositions: &'a [(u32, u32, u32)],
+    /// Combining classes: code point << 8 | class, increasing.
     pub classes: &'a [u32],
 }
 
@@ -50,9 +90,9 @@ pub fn sort_index(tokens: &[TokenSpec<'_>], ids: &mut [u32]) {
     });
 }
 
-/// Sorts added tokens by their bytes. Ids must be below `tokens.len()`.
-pub fn sort_added(tokens: &[TokenSpec<'_>], added: &mut [(u32, AddedFlags)]) {
-    added.sort_unstable_by_key(|&(id, _)| (tokens[id as usize].bytes, id));
+/// Sorts added tokens by their patterns.
+pub fn sort_added(added: &mut [(u32, AddedFlags, &[u8])]) {
+    added.sort_unstable_by_key(|&(id, _, pattern)| (pattern, id));
 }
 
 impl TokenizerParts<'_> {
@@ -68,38 +108,56 @@ impl TokenizerParts<'_> {
     pub fn write<E>(&self, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let wide = self.wide();
         self.write_header(wide, &mut sink)?;
-        let mut offset = 0u32;
-        sink(&offset.to_le_bytes())?;
-        for token in self.tokens {
-            offset += token.bytes.len() as u32;
+        let mut offsets = |lengths: &mut dyn Iterator<Item = usize>| {
+            let mut offset = 0u32;
             sink(&offset.to_le_bytes())?;
-        }
-        for &boundary in self.classes {
+            for length in lengths {
+                offset += length as u32;
+                sink(&offset.to_le_bytes())?;
+            }
+            Ok(())
+        };
+        offsets(&mut self.tokens.iter().map(|token| token.bytes.len()))?;
+        offsets(&mut self.added.iter().map(|(_, _, pattern)| pattern.len()))?;
+        for &boundary in self.classes.boundaries {
             sink(&boundary.to_le_bytes())?;
         }
-        let mut number = |number: u32| match wide {
-            true => sink(&number.to_le_bytes()),
-            // Truncation turns NONE into the narrow NONE; other numbers fit, or the section would be wide.
-            false => sink(&(number as u16).to_le_bytes()),
-        };
         for merge in self.merges {
             for field in [merge.left, merge.right, merge.rank, merge.id] {
-                number(field)?;
+                number(field, wide, &mut sink)?;
             }
         }
-        for &table in &[self.scores, self.index, self.byte_tokens] {
-            for &entry in table {
-                number(entry)?;
-            }
+        for &rank in self.scores {
+            number(rank, wide, &mut sink)?;
         }
-        for &(id, _) in self.added {
-            number(id)?;
+        for &score in self.weights {
+            sink(&score.to_le_bytes())?;
+        }
+        for &entry in self.index.iter().chain(self.byte_tokens) {
+            number(entry, wide, &mut sink)?;
+        }
+        for &(id, ..) in self.added {
+            number(id, wide, &mut sink)?;
+        }
+        self.write_normalization(&mut sink)?;
+        for stage in self.stages {
+            let states = stage.transitions.len() / (self.classes.properties.len() + 1);
+            sink(&(states as u16).to_le_bytes())?;
+            sink(&stage.flags.0.to_le_bytes())?;
+            stage.transitions.iter().try_for_each(|transition| sink(&transition.to_le_bytes()))?;
+        }
+        sink(self.classes.ascii)?;
+        for properties in self.classes.properties {
+            sink(&[properties.0])?;
         }
         for token in self.tokens {
             sink(&[token.flags.0])?;
         }
-        for (_, flags) in self.added {
+        for (_, flags, _) in self.added {
             sink(&[flags.0])?;
+        }
+        for (_, _, pattern) in self.added {
+            sink(pattern)?;
         }
         for token in self.tokens {
             sink(token.bytes)?;
@@ -107,38 +165,68 @@ impl TokenizerParts<'_> {
         Ok(())
     }
 
+    fn write_normalization<E>(&self, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let NormalizationParts { decompositions, characters, compositions, classes } = self.normalization;
+        let decompositions = decompositions.iter().flat_map(|&(character, end)| [character, end]);
+        let compositions = compositions.iter().flat_map(|&(first, second, both)| [first, second, both]);
+        let rest = characters.iter().copied().chain(compositions).chain(classes.iter().copied());
+        decompositions.chain(rest).try_for_each(|word| sink(&word.to_le_bytes()))
+    }
+
     fn write_header<E>(&self, wide: bool, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let settings = &self.settings;
         let kind = match settings.kind {
             TokenizerKind::ByteLevelBpe => 0,
             TokenizerKind::SentencePieceBpe => 1,
+            TokenizerKind::CharacterBpe => 2,
+            TokenizerKind::Unigram => 3,
         };
-        let pre_tokenizer = match settings.pre_tokenizer {
-            PreTokenizer::None => 0,
-            PreTokenizer::Gpt2 => 1,
-            PreTokenizer::Llama3 => 2,
+        let prefix = match settings.prefix {
+            Prefix::None => 0,
+            Prefix::Text => 1,
+            Prefix::Segments => 2,
+            Prefix::FirstPiece => 3,
+            Prefix::Pieces => 4,
         };
         let flags = [
             (wide, flag::WIDE),
-            (settings.individual_digits, flag::INDIVIDUAL_DIGITS),
-            (settings.add_prefix_space, flag::ADD_PREFIX_SPACE),
-            (settings.dummy_prefix, flag::DUMMY_PREFIX),
             (settings.byte_fallback, flag::BYTE_FALLBACK),
             (settings.ignore_merges, flag::IGNORE_MERGES),
+            (settings.fuse_unknown, flag::FUSE_UNKNOWN),
+            (settings.space_mark, flag::SPACE_MARK),
+            (settings.trim_spaces, flag::TRIM_SPACES),
+            (settings.strip_first_space, flag::STRIP_FIRST_SPACE),
+            (settings.single_precision, flag::SINGLE_PRECISION),
         ];
         let flags = flags.iter().filter(|(set, _)| *set).fold(0, |sum, (_, bit)| sum | bit);
-        sink(&[kind, pre_tokenizer])?;
+        sink(&[kind, prefix])?;
         sink(&flags.to_le_bytes())?;
         let blob: usize = self.tokens.iter().map(|token| token.bytes.len()).sum();
+        let patterns: usize = self.added.iter().map(|(_, _, pattern)| pattern.len()).sum();
+        let normalization = &self.normalization;
         let words = [
-            self.tokens.len() as u32,
-            settings.unknown.unwrap_or(NONE),
-            blob as u32,
-            self.index.len() as u32,
-            self.merges.len() as u32,
-            self.added.len() as u32,
-            self.classes.len() as u32,
+            self.tokens.len(),
+            settings.unknown.unwrap_or(NONE) as usize,
+            blob,
+            self.index.len(),
+            self.merges.len(),
+            self.added.len(),
+            patterns,
+            self.classes.properties.len() | self.stages.len() << 8,
+            self.classes.boundaries.len(),
+            normalization.decompositions.len(),
+            normalization.characters.len(),
+            normalization.compositions.len(),
+            normalization.classes.len(),
         ];
-        words.iter().try_for_each(|word| sink(&word.to_le_bytes()))
+        words.iter().try_for_each(|&word| sink(&(word as u32).to_le_bytes()))
+    }
+}
+
+/// A number of `w` bytes. Truncation turns [`NONE`] into the narrow none; others fit, or the section were wide.
+fn number<E>(number: u32, wide: bool, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    match wide {
+        true => sink(&number.to_le_bytes()),
+        false => sink(&(number as u16).to_le_bytes()),
     }
 }

@@ -41,6 +41,6 @@ impl Loaded {
 
     pub fn summary(&self) -> String {
         let tables = self.tokenizer.tables();
-        format!("{} merges, {} bytes of Unicode classes", tables.merge_count(), tables.class_bytes())
+        format!("{} merges, {} bytes of stages and classes", tables.merge_count(), tables.stage_bytes())
     }
 }
