@@ -21,6 +21,7 @@ use indicatif::ProgressBar;
 use sprat_format::{KvType, Role, TensorSpec};
 
 use crate::import::Checkpoint;
+use crate::map::PageBuffer;
 use crate::output::Unfinished;
 use crate::pack::PackOptions;
 use crate::table::{grouped, table};
@@ -145,6 +146,23 @@ fn calibrate_draft(
     let recipe = recipe(text, nearest_kl, kl, goals);
     let bytes = draft.pack(&specs, draft.kv(), &recipe)?;
     Ok(Calibrated { bytes, nearest_kl, kl, tokens: text.tokens(), choices })
+}
+
+/// The model with its scales moved by what `windows` of tokens show, and nothing rounded: it computes what the checkpoint
+/// computes, which can be checked.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn moved(
+    checkpoint: &Checkpoint,
+    options: &PackOptions,
+    windows: Vec<Vec<u32>>,
+    progress: &ProgressBar,
+) -> Result<PageBuffer> {
+    let mut draft = Draft::new(checkpoint, options)?;
+    let text = Text::of_windows(windows, &draft.image(&draft.exact(), KvType::F32)?)?;
+    migrate_all(&mut draft, &text, progress)?;
+    draft.image(&draft.exact(), KvType::F32)
 }
 
 /// What the file says of its quantization.
