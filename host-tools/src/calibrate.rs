@@ -110,7 +110,7 @@ pub fn calibrate(
             "nothing is quantized, so there is nothing to calibrate: pack with --weights q8, or without --calibrate"
         );
     }
-    progress.set_length(u64::from(draft.config.layers) * 2 + 3);
+    progress.set_length(u64::from(draft.config.layers) * 3 + 3);
     progress.set_message("the checkpoint's own answers");
     let parameters = draft.weights.values().map(Vec::len).sum();
     let text = Text::new(text, &draft.image(&draft.exact(), KvType::F32)?, parameters)?;
@@ -131,9 +131,18 @@ fn calibrate_draft(
 
     migrate_all(&mut draft, text, progress)?;
     let parameters: usize = draft.weights.values().map(Vec::len).sum();
-    round_all(&mut draft, text, parameters <= STEPWISE_PARAMETERS, progress)?;
-    progress.set_message("measuring");
+    let stepwise = parameters <= STEPWISE_PARAMETERS;
+    round_all(&mut draft, text, stepwise, false, progress)?;
     let mut kl = measure(&draft)?;
+    if stepwise {
+        let plain = std::mem::take(&mut draft.rounded);
+        round_all(&mut draft, text, stepwise, true, progress)?;
+        let targeted_kl = measure(&draft)?;
+        match targeted_kl < kl {
+            true => kl = targeted_kl,
+            false => draft.rounded = plain,
+        }
+    }
     if kl > nearest_kl {
         // Never worse: what was found is for another text than this one, or the text is too small.
         draft.weights = nearest;
@@ -212,8 +221,15 @@ const STEPS: [&[Role]; 4] = [
     &[Role::Down],
 ];
 
-/// Rounds all matrices, from the first layer to the last and the head at the end.
-fn round_all(draft: &mut Draft<'_>, text: &Text, stepwise: bool, progress: &ProgressBar) -> Result<()> {
+/// Rounds all matrices, from the first layer to the last and the head at the end. With `take_back` each takes back, as
+/// far as it can, what was lost before it.
+fn round_all(
+    draft: &mut Draft<'_>,
+    text: &Text,
+    stepwise: bool,
+    take_back: bool,
+    progress: &ProgressBar,
+) -> Result<()> {
     let layers = draft.config.layers as u16;
     let mut steps: Vec<(Option<u16>, Vec<&[Role]>)> =
         (0..layers).map(|layer| (Some(layer), STEPS.to_vec())).collect();
@@ -234,7 +250,7 @@ fn round_all(draft: &mut Draft<'_>, text: &Text, stepwise: bool, progress: &Prog
             };
             let first = (layer, line[0]);
             if let (Some(exact), Some(real)) = (original.inputs.get(&first), seen.inputs.get(&first)) {
-                round_line(draft, layer, line, exact, real)?;
+                round_line(draft, layer, line, exact, real, take_back)?;
             }
             at_once = Some(seen);
         }
@@ -258,6 +274,7 @@ fn round_line(
     roles: &[Role],
     exact: &[f32],
     real: &[f32],
+    take_back: bool,
 ) -> Result<()> {
     let group = draft.config.group as usize;
     let specs: Vec<TensorSpec> = draft
@@ -278,8 +295,11 @@ fn round_line(
         };
         let what = || format!("tensor {}", draft.name(&spec));
         let weights = draft.weights.get(&key(&spec)).context("a tensor is missing")?;
-        let targets = inputs.targets(weights, &lost);
-        let rounded = inputs.round(&targets).with_context(what)?;
+        let rounded = match take_back {
+            true => inputs.round(&inputs.targets(weights, &lost)),
+            false => inputs.round(weights),
+        };
+        let rounded = rounded.with_context(what)?;
         draft.rounded.insert(key(&spec), rounded);
     }
     Ok(())

@@ -17,8 +17,8 @@ use super::draft::Key;
 use crate::map::PageBuffer;
 use crate::model::{arena_for, host_limits};
 
-/// Tokens of a window, or the context if that is less.
-const WINDOW: usize = 256;
+/// Tokens of a window, or the context if that is less: what shorter windows do not show is the far past.
+const WINDOW: usize = 512;
 /// Tokens that are used at most, however small the model.
 const MOST_TOKENS: usize = 12 << 10;
 /// Tokens that are used if there are as many, however large the model.
