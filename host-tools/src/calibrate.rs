@@ -21,9 +21,9 @@ use indicatif::ProgressBar;
 use sprat_format::{KvType, Role, TensorSpec};
 
 use crate::import::Checkpoint;
+use crate::map::PageBuffer;
 use crate::output::Unfinished;
 use crate::pack::PackOptions;
-use crate::quantize::Encoded;
 use crate::table::{grouped, table};
 use draft::{Draft, is_q8, key};
 use measure::Text;
@@ -33,9 +33,9 @@ pub use choose::Choice;
 
 /// Numbers of activations that are in memory at once, of all layers that are looked at together.
 const MOST_SEEN: usize = 64 << 20;
-/// Decisions are measured one by one where a model has at most so many parameters; larger ones take what is better on
-/// average, as one measurement of them takes longer than a person waits.
-const MEASURED_PARAMETERS: usize = 8_000_000;
+/// The inputs of each matrix are looked at anew after the one before it was rounded where a model has at most so many
+/// parameters; those of larger ones once for each layer, as looking takes longer than a person waits.
+const STEPWISE_PARAMETERS: usize = 8_000_000;
 
 /// Bytes of the recipe's text in the file, at most: it is written when everything else is decided.
 const RECIPE_BYTES: u64 = 256;
@@ -104,27 +104,45 @@ pub fn calibrate(
     goals: Goals,
     progress: &ProgressBar,
 ) -> Result<Calibrated> {
-    let mut draft = Draft::new(checkpoint, options)?;
-    let quantized: Vec<TensorSpec> = draft.specs.iter().copied().filter(is_q8).collect();
-    if quantized.is_empty() {
+    let draft = Draft::new(checkpoint, options)?;
+    if !draft.specs.iter().any(is_q8) {
         bail!(
             "nothing is quantized, so there is nothing to calibrate: pack with --weights q8, or without --calibrate"
         );
     }
-    let layers = draft.config.layers as u16;
-    progress.set_length(u64::from(layers) * 2 + 3);
+    progress.set_length(u64::from(draft.config.layers) * 3 + 3);
     progress.set_message("the checkpoint's own answers");
     let parameters = draft.weights.values().map(Vec::len).sum();
     let text = Text::new(text, &draft.image(&draft.exact(), KvType::F32)?, parameters)?;
+    calibrate_draft(draft, &text, goals, progress)
+}
+
+/// Calibrates a model on a text that was cut already.
+fn calibrate_draft(
+    mut draft: Draft<'_>,
+    text: &Text,
+    goals: Goals,
+    progress: &ProgressBar,
+) -> Result<Calibrated> {
     let measure = |draft: &Draft<'_>| text.divergence(&draft.image(&draft.specs, draft.kv())?);
     let nearest_kl = measure(&draft)?;
     let nearest = draft.weights.clone();
     progress.inc(1);
 
-    migrate_all(&mut draft, &text, progress)?;
-    round_all(&mut draft, &text, parameters <= MEASURED_PARAMETERS, progress)?;
-    progress.set_message("measuring");
+    migrate_all(&mut draft, text, progress)?;
+    let parameters: usize = draft.weights.values().map(Vec::len).sum();
+    let stepwise = parameters <= STEPWISE_PARAMETERS;
+    round_all(&mut draft, text, stepwise, false, progress)?;
     let mut kl = measure(&draft)?;
+    if stepwise {
+        let plain = std::mem::take(&mut draft.rounded);
+        round_all(&mut draft, text, stepwise, true, progress)?;
+        let targeted_kl = measure(&draft)?;
+        match targeted_kl < kl {
+            true => kl = targeted_kl,
+            false => draft.rounded = plain,
+        }
+    }
     if kl > nearest_kl {
         // Never worse: what was found is for another text than this one, or the text is too small.
         draft.weights = nearest;
@@ -132,11 +150,28 @@ pub fn calibrate(
         kl = nearest_kl;
     }
     progress.inc(1);
-    let (specs, choices, kl) = choose::choose(&draft, &text, goals, kl, progress)?;
+    let (specs, choices, kl) = choose::choose(&draft, text, goals, kl, progress)?;
     progress.inc(1);
-    let recipe = recipe(&text, nearest_kl, kl, goals);
+    let recipe = recipe(text, nearest_kl, kl, goals);
     let bytes = draft.pack(&specs, draft.kv(), &recipe)?;
     Ok(Calibrated { bytes, nearest_kl, kl, tokens: text.tokens(), choices })
+}
+
+/// The model with its scales moved by what `windows` of tokens show, and nothing rounded: it computes what the checkpoint
+/// computes, which can be checked.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn moved(
+    checkpoint: &Checkpoint,
+    options: &PackOptions,
+    windows: Vec<Vec<u32>>,
+    progress: &ProgressBar,
+) -> Result<PageBuffer> {
+    let mut draft = Draft::new(checkpoint, options)?;
+    let text = Text::of_windows(windows, &draft.image(&draft.exact(), KvType::F32)?)?;
+    migrate_all(&mut draft, &text, progress)?;
+    draft.image(&draft.exact(), KvType::F32)
 }
 
 /// What the file says of its quantization.
@@ -186,8 +221,15 @@ const STEPS: [&[Role]; 4] = [
     &[Role::Down],
 ];
 
-/// Rounds all matrices, from the first layer to the last and the head at the end.
-fn round_all(draft: &mut Draft<'_>, text: &Text, measured: bool, progress: &ProgressBar) -> Result<()> {
+/// Rounds all matrices, from the first layer to the last and the head at the end. With `take_back` each takes back, as
+/// far as it can, what was lost before it.
+fn round_all(
+    draft: &mut Draft<'_>,
+    text: &Text,
+    stepwise: bool,
+    take_back: bool,
+    progress: &ProgressBar,
+) -> Result<()> {
     let layers = draft.config.layers as u16;
     let mut steps: Vec<(Option<u16>, Vec<&[Role]>)> =
         (0..layers).map(|layer| (Some(layer), STEPS.to_vec())).collect();
@@ -202,13 +244,13 @@ fn round_all(draft: &mut Draft<'_>, text: &Text, measured: bool, progress: &Prog
         let original = text.see(&exact, KvType::F32, wanted)?;
         let mut at_once = None;
         for line in &lines {
-            let seen = match (measured, at_once.take()) {
+            let seen = match (stepwise, at_once.take()) {
                 (false, Some(seen)) => seen,
                 _ => text.see(&draft.image(&so_far(draft), draft.kv())?, draft.kv(), wanted)?,
             };
             let first = (layer, line[0]);
             if let (Some(exact), Some(real)) = (original.inputs.get(&first), seen.inputs.get(&first)) {
-                round_line(draft, text, layer, line, exact, real, measured)?;
+                round_line(draft, layer, line, exact, real, take_back)?;
             }
             at_once = Some(seen);
         }
@@ -228,12 +270,11 @@ fn so_far(draft: &Draft<'_>) -> Vec<TensorSpec> {
 /// Rounds matrices that read the same input: `exact` is what it would be, `real` what it is (T x columns each).
 fn round_line(
     draft: &mut Draft<'_>,
-    text: &Text,
     layer: Option<u16>,
     roles: &[Role],
     exact: &[f32],
     real: &[f32],
-    measured: bool,
+    take_back: bool,
 ) -> Result<()> {
     let group = draft.config.group as usize;
     let specs: Vec<TensorSpec> = draft
@@ -254,35 +295,14 @@ fn round_line(
         };
         let what = || format!("tensor {}", draft.name(&spec));
         let weights = draft.weights.get(&key(&spec)).context("a tensor is missing")?;
-        let plain = inputs.round(weights).with_context(what)?;
-        let targeted = inputs.round(&inputs.targets(weights, &lost)).with_context(what)?;
-        let candidates = match measured {
-            true => vec![targeted, plain, draft.nearest(&spec)?],
-            false => vec![plain],
+        let rounded = match take_back {
+            true => inputs.round(&inputs.targets(weights, &lost)),
+            false => inputs.round(weights),
         };
-        let best = best_of(draft, text, &spec, candidates)?;
-        draft.rounded.insert(key(&spec), best);
+        let rounded = rounded.with_context(what)?;
+        draft.rounded.insert(key(&spec), rounded);
     }
     Ok(())
-}
-
-/// The candidate with which the model, as it is so far, diverges least; the only one without measuring.
-fn best_of(
-    draft: &mut Draft<'_>,
-    text: &Text,
-    spec: &TensorSpec,
-    candidates: Vec<Encoded>,
-) -> Result<Encoded> {
-    let mut best: Option<(f64, Encoded)> = None;
-    let single = candidates.len() == 1;
-    for candidate in candidates {
-        draft.rounded.insert(key(spec), candidate.clone());
-        let kl = if single { 0.0 } else { text.divergence(&draft.image(&so_far(draft), draft.kv())?)? };
-        if best.as_ref().is_none_or(|(least, _)| kl < *least) {
-            best = Some((kl, candidate));
-        }
-    }
-    best.map(|(_, encoded)| encoded).context("no way to round was given")
 }
 
 /// Writes a calibrated model under its name, which appears only when it is whole. `check` sees the length before that.
@@ -299,3 +319,6 @@ pub fn to_file(calibrated: &Calibrated, path: &Path, check: impl FnOnce(u64) -> 
     file.finish()?;
     Ok(length)
 }
+
+#[cfg(test)]
+mod tests;

@@ -231,7 +231,8 @@ impl Checkpoint {
         };
         if let Some(index) = first_not_finite(&values) {
             bail!(
-                "tensor {} holds {} (as {}: row {}, column {}): a model with such a weight cannot run",
+                "tensor {} holds {} (as {}: row {}, column {}), expected a finite number: export the \
+                 model again, from a step before its training failed",
                 stored.name,
                 values[index],
                 role.name(),

@@ -59,7 +59,9 @@ pub fn logits(
             Ok(())
         }),
     };
-    fed.map_err(|error| anyhow!("{error}"))?;
+    fed.map_err(|error| anyhow!("{error}")).with_context(|| {
+        format!("{} takes ids from 0 to {}: one of --ids is another", model.path(), vocab_size - 1)
+    })?;
     Ok(Logits { positions: ids.len(), vocab_size, values })
 }
 

@@ -5,10 +5,11 @@
 #![allow(unsafe_code)] // Mapping a file is unsafe in Rust: see the notes at the blocks.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut, Range};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use memmap2::{Mmap, MmapMut};
 
 /// A file's bytes, read-only.
@@ -22,10 +23,15 @@ impl MappedFile {
     /// The file cannot be opened, is a directory, or is empty.
     pub fn open(path: &Path) -> Result<Self> {
         let what = || format!("cannot read {}", path.display());
-        let file = File::open(path).with_context(what)?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                anyhow!("cannot read {}: there is no such file; check the path", path.display())
+            }
+            _ => anyhow::Error::new(error).context(what()),
+        })?;
         let metadata = file.metadata().with_context(what)?;
         ensure!(metadata.is_file(), "{} is not a file", path.display());
-        ensure!(metadata.len() > 0, "{} is empty", path.display());
+        ensure!(metadata.len() > 0, "{} is empty: copy or download it again", path.display());
         // SAFETY: the map is private and read-only. The one hazard is another process that truncates or
         // rewrites the file while it is mapped: a checkpoint is a finished file, and the tools write their own
         // output under a temporary name and rename it, so they never change a file that someone has mapped.

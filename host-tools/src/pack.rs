@@ -119,7 +119,7 @@ impl PackOptions {
         let context = self.context.unwrap_or(most.min(DEFAULT_CONTEXT));
         ensure!(
             (1..=most).contains(&context),
-            "a context of {context} tokens was asked for; the model was trained for 1 to {most}"
+            "a context of {context} tokens was asked for; the model was trained for 1 to {most}: ask for no more"
         );
         let prompt_bytes = self.prompt_bytes.unwrap_or(context.saturating_mul(PROMPT_BYTES_A_TOKEN));
         let Self { prefill_chunk, kv, logits_rows, .. } = *self;

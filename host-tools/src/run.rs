@@ -136,21 +136,27 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     })?;
     let special = if options.special { Special::Parse } else { Special::AsText };
     let start = Instant::now();
+    let cannot = |what: &str, bytes: usize| {
+        format!(
+            "{}: the {what} ({bytes} bytes) cannot be used with a context of {} tokens and texts of at most {} bytes; \
+             shorten it, or give a larger --context if the model has the positions",
+            model.path(),
+            limits.context,
+            limits.prompt_bytes
+        )
+    };
     let (prompt_tokens, stop) = match &options.chat {
         None => {
             let fed = engine.prompt(&options.prompt, special).map_err(|error| anyhow!("{error}"));
-            let what = || format!("the prompt ({} bytes) cannot be used", options.prompt.len());
-            (fed.with_context(what)?, "")
+            (fed.with_context(|| cannot("prompt", options.prompt.len()))?, "")
         }
         Some(turn) => {
             let mut chat = Chat::of(&image).map_err(|error| anyhow!("{error}")).with_context(|| {
                 format!("{} cannot be asked (sprat pack --chat-template gives it a template)", model.path())
             })?;
-            let what = || format!("the message ({} bytes) cannot be used", turn.message.len());
-            (
-                ask(&mut engine, &mut chat, turn).with_context(what)?,
-                chat.template().stop().unwrap_or_default(),
-            )
+            let fed = ask(&mut engine, &mut chat, turn);
+            let fed = fed.with_context(|| cannot("message", turn.message.len()))?;
+            (fed, chat.template().stop().unwrap_or_default())
         }
     };
     let prompt_seconds = start.elapsed().as_secs_f64();

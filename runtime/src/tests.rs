@@ -10,6 +10,7 @@ use sprat_format::*;
 use crate::*;
 
 mod cost;
+mod families;
 mod teams;
 
 /// A sink that keeps the file in memory.

@@ -147,7 +147,8 @@ fn sensitivities(draft: &Draft<'_>, text: &Text, progress: &ProgressBar) -> Resu
         candidates.push(Candidate { at, sensitivity, cost });
         progress.inc(1);
     }
-    let gain = |candidate: &Candidate| candidate.sensitivity / candidate.cost.max(1) as f64;
+    // Rows much narrower than a group are smaller as halves: those cost nothing and come first.
+    let gain = |candidate: &Candidate| candidate.sensitivity / candidate.cost as f64;
     candidates.sort_by(|a, b| gain(b).total_cmp(&gain(a)).then(a.at.cmp(&b.at)));
     Ok(candidates)
 }

@@ -17,10 +17,10 @@ use super::draft::Key;
 use crate::map::PageBuffer;
 use crate::model::{arena_for, host_limits};
 
-/// Tokens of a window, or the context if that is less.
+/// Tokens of a window, or the context if that is less: what shorter windows do not show is the far past.
 const WINDOW: usize = 512;
 /// Tokens that are used at most, however small the model.
-const MOST_TOKENS: usize = 16 << 10;
+const MOST_TOKENS: usize = 12 << 10;
 /// Tokens that are used if there are as many, however large the model.
 const LEAST_TOKENS: usize = 2 << 10;
 /// Products of one pass over the text, about, that a person waits for.
@@ -88,6 +88,13 @@ impl Text {
             windows.len(),
             1000.max(CHECK_EVERY * room)
         );
+        Self::of_windows(windows, exact)
+    }
+
+    /// The same of windows of tokens.
+    pub fn of_windows(windows: Vec<Vec<u32>>, exact: &PageBuffer) -> Result<Self> {
+        let image = image(exact)?;
+        let vocabulary = image.config().vocab_size as usize;
         let mut text = Self { windows, expected: Vec::new() };
         text.expected = text.each(true, |window| {
             let mut expected = Vec::with_capacity(window.len() * vocabulary);

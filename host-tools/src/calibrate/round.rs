@@ -286,3 +286,78 @@ fn symmetrize(a: &mut [f64], n: usize) {
 fn code(weight: f64, scale: f64) -> f64 {
     if scale == 0.0 { 0.0 } else { (weight / scale).round_ties_even().clamp(-Q8_MAX, Q8_MAX) }
 }
+
+#[cfg(test)]
+mod tests {
+    use sprat_format::{Element, Layout, Tensor};
+
+    use super::*;
+    use crate::quantize::{decode, encode};
+
+    const COLS: usize = 20;
+    const ROWS: u32 = 6;
+    const GROUP: usize = 8;
+
+    /// Numbers of a generator (Numerical Recipes' congruential one), around 0.
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(next).collect()
+    }
+
+    /// Inputs that depend on each other, as a model's do.
+    fn inputs(seed: u32) -> Vec<f32> {
+        let (causes, mixing) = (numbers(400 * 5, seed), numbers(5 * COLS, seed + 1));
+        let noise = numbers(400 * COLS, seed + 2);
+        let mixed = causes.chunks(5).flat_map(|causes| {
+            (0..COLS).map(|col| causes.iter().enumerate().map(|(i, c)| c * mixing[i * COLS + col]).sum())
+        });
+        mixed.zip(noise).map(|(x, noise): (f32, f32)| x + 0.1 * noise).collect()
+    }
+
+    fn numbers_of(encoded: &Encoded) -> Vec<f32> {
+        let element = Element::Q8 { group: GROUP as u16 };
+        let (values, scales) = (&encoded.values[..], &encoded.scales[..]);
+        decode(&Tensor { rows: ROWS, cols: COLS as u32, element, layout: Layout::Rows, values, scales })
+    }
+
+    #[test]
+    fn outputs_err_less_than_with_rounding_to_nearest() {
+        for seed in 0..20 {
+            let x = quantized_rows(&inputs(seed), COLS, GROUP);
+            let weights = numbers(ROWS as usize * COLS, seed + 100);
+            let inputs = Inputs::new(moments(&x, &x, COLS), COLS, GROUP).unwrap();
+            let nearest = encode(Element::Q8 { group: GROUP as u16 }, COLS, &weights).unwrap();
+            let nearest = inputs.error(&weights, &numbers_of(&nearest));
+            let careful = inputs.error(&weights, &numbers_of(&inputs.round(&weights).unwrap()));
+            assert!(careful <= 0.6 * nearest, "seed {seed}: {careful:e} and to nearest {nearest:e}");
+        }
+    }
+
+    #[test]
+    fn targets_take_back_what_was_lost_before() {
+        let exact = inputs(7);
+        // What is lost depends on what is left, so that a matrix can know of it.
+        let real: Vec<f32> =
+            exact.iter().enumerate().map(|(i, x)| x * (1.0 - 0.02 * (i % 3) as f32)).collect();
+        let difference: Vec<f32> = exact.iter().zip(&real).map(|(exact, real)| exact - real).collect();
+        let inputs = Inputs::new(moments(&real, &real, COLS), COLS, GROUP).unwrap();
+        let weights = numbers(ROWS as usize * COLS, 8);
+        let targets = inputs.targets(&weights, &moments(&difference, &real, COLS));
+        let error = |found: &[f32]| -> f64 {
+            let rows = exact.chunks_exact(COLS).zip(real.chunks_exact(COLS));
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            rows.map(|(exact, real)| (dot(exact, &weights[..COLS]) - dot(real, &found[..COLS])).powi(2)).sum()
+        };
+        assert!(error(&targets) < 0.2 * error(&weights), "{} and {}", error(&targets), error(&weights));
+    }
+
+    #[test]
+    fn inputs_that_are_all_zero_say_nothing() {
+        let zero = vec![0.0; 3 * COLS];
+        assert!(Inputs::new(moments(&zero, &zero, COLS), COLS, GROUP).is_none());
+    }
+}

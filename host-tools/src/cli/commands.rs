@@ -60,10 +60,15 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn pack(arguments: &PackArguments) -> Result<()> {
-    let mut checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
+    let checkpoint = Checkpoint::open(&arguments.source, &arguments.open.options())?;
     for note in &checkpoint.notes {
         eprintln!("note: {note}");
     }
+    pack_checkpoint(arguments, checkpoint)
+        .with_context(|| format!("cannot pack {}", arguments.source.display()))
+}
+
+fn pack_checkpoint(arguments: &PackArguments, mut checkpoint: Checkpoint) -> Result<()> {
     let options = arguments.options();
     trim_vocabulary(&mut checkpoint, &options, &arguments.trim)?;
     if let Some(chat) = pack::compile_chat(&checkpoint, &options)? {

@@ -45,7 +45,7 @@ pub(super) fn open(directory: &Path, options: &OpenOptions) -> Result<Checkpoint
     ensure!(
         config_path.is_file(),
         "{} has no config.json: expected a Hugging Face directory (config.json, model.safetensors, \
-         tokenizer.json)",
+         tokenizer.json); give the directory that holds them, or download the repository whole",
         directory.display()
     );
     let config_map = read_object(&config_path)?;
@@ -216,7 +216,12 @@ pub(super) fn assign(
 
     let missing: Vec<&str> =
         wanted.iter().map(|want| &*want.name).filter(|&name| !present.contains_key(name)).collect();
-    ensure!(missing.is_empty(), "the checkpoint lacks {}", listed(&missing));
+    ensure!(
+        missing.is_empty(),
+        "the checkpoint lacks {}, which its configuration asks for: download it whole, or take the config.json that \
+         belongs to it",
+        listed(&missing)
+    );
     let known: BTreeSet<&str> = wanted.iter().map(|want| &*want.name).chain([names.head]).collect();
     let known = |name: &str| known.contains(name) || BUFFERS.iter().any(|end| name.ends_with(end));
     let extra: Vec<&str> = present.keys().map(|name| &**name).filter(|name| !known(name)).collect();
@@ -232,7 +237,8 @@ pub(super) fn assign(
         let stored = &present[&want.name];
         ensure!(
             stored.shape == want.shape,
-            "tensor {} has the shape {:?}, the configuration asks for {:?}",
+            "tensor {} has the shape {:?}, the configuration asks for {:?}: take the config.json and the weights of one \
+             model",
             want.name,
             stored.shape,
             want.shape

@@ -8,7 +8,9 @@
 pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     let begins = |magic: &[u8]| bytes.starts_with(magic);
     if begins(&sprat_format::MAGIC) {
-        return Some("a packed file already, and a checkpoint is expected here");
+        return Some(
+            "a packed file already, and a checkpoint is expected here: give the one that it was packed from",
+        );
     }
     if begins(b"version https://git-lfs") {
         return Some(

@@ -153,7 +153,12 @@ impl<'a> Settings<'a> {
 
     /// A count that the importer cannot do without.
     pub fn count(&self, key: &str) -> Result<u32> {
-        self.optional_count(key)?.ok_or_else(|| anyhow!("{}: {key} is missing", self.place))
+        self.optional_count(key)?.ok_or_else(|| {
+            anyhow!(
+                "{}: {key} is missing, expected a number: take the config.json that belongs to the model",
+                self.place
+            )
+        })
     }
 
     pub fn optional_count(&self, key: &str) -> Result<Option<u32>> {
@@ -168,7 +173,12 @@ impl<'a> Settings<'a> {
     }
 
     pub fn number(&self, key: &str) -> Result<f64> {
-        self.optional_number(key)?.ok_or_else(|| anyhow!("{}: {key} is missing", self.place))
+        self.optional_number(key)?.ok_or_else(|| {
+            anyhow!(
+                "{}: {key} is missing, expected a number: take the config.json that belongs to the model",
+                self.place
+            )
+        })
     }
 
     pub fn optional_flag(&self, key: &str) -> Result<Option<bool>> {
@@ -218,7 +228,8 @@ impl<'a> Settings<'a> {
 
 /// Parses a JSON object.
 pub(crate) fn parse_object(place: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
-    let value: Value = serde_json::from_slice(bytes).with_context(|| format!("{place} is not JSON"))?;
+    let value: Value =
+        serde_json::from_slice(bytes).with_context(|| format!("{place} is not JSON: download it again"))?;
     ensure!(value.is_object(), "{place}: expected an object");
     match value {
         Value::Object(map) => Ok(map),

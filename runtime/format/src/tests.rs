@@ -360,7 +360,8 @@ fn the_tensors_of_a_model_follow_from_its_parts() {
 #[test]
 fn what_plain_models_lack_is_named() {
     assert_eq!(config().uncommon_part(), None);
-    let changes: [(fn(&mut Config), &str); 11] = [
+    type Case = (fn(&mut Config), &'static str);
+    let changes: [Case; 11] = [
         (|c| c.norm_place = NormPlace::Output, "a norm on block outputs"),
         (|c| c.norm_place = NormPlace::Sum, "a norm on the residual sum"),
         (|c| c.position = Position::Alibi, "ALiBi"),

@@ -253,7 +253,7 @@ const HEAD_DIMS: [usize; 14] = [1, 2, 4, 5, 8, 12, 15, 16, 17, 24, 31, 32, 40, 6
 fn some_adjustment(number: usize, positions: usize, random: &mut Random) -> Option<Adjust> {
     let slopes = core::array::from_fn(|_| random.float().abs() * 65536.0);
     let (cap, skip) = (random.float().abs() * 65536.0 + 1.0, (random.next() as usize % 4).min(positions - 1));
-    let has = |part: usize| number / 2 % 8 & part != 0;
+    let has = |part: usize| (number / 2 % 8) & part != 0;
     Some(Adjust {
         skip: if has(1) { skip } else { 0 },
         slopes: if has(2) { slopes } else { [0.0; PAIR] },

@@ -153,3 +153,128 @@ pub(crate) fn soft_cap(cap: f32, x: &mut [f32]) {
         x.iter_mut().for_each(|x| *x = cap * math::tanh(*x / cap));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sprat_format::{KvType, Limits};
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::arena::Carver;
+    use crate::meter::Meter;
+    use crate::plan::Plan;
+    use crate::team::Solo;
+
+    const POSITIONS: usize = 20;
+    const HEAD_DIM: usize = 8;
+
+    /// Numbers of at most one in magnitude, which depend on the seed.
+    fn numbers(seed: usize, count: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * i * 31 + i * 97 + seed * 1013) % 255) as f32 / 127.0 - 1.0).collect()
+    }
+
+    /// The stored heads as they were put in, but for what the cache's type costs.
+    fn stored(run: Run) -> Vec<f64> {
+        match run {
+            Run::F32(values) => values.iter().map(|&x| f64::from(x)).collect(),
+            Run::F16(values) => values.iter().map(|x| x.to_f64()).collect(),
+            Run::Q8(heads) => {
+                let rows = heads.values.chunks_exact(heads.stride).zip(heads.scales);
+                rows.flat_map(|(row, scale)| row.iter().map(|&x| f64::from(x) * scale.to_f64())).collect()
+            }
+        }
+    }
+
+    /// Attention of one query over the last `window` of the positions, in double precision and as it is defined.
+    fn naive(
+        query: &[f32],
+        keys: &[f64],
+        values: &[f64],
+        window: usize,
+        scale: f64,
+        slope: f64,
+        cap: f64,
+    ) -> Vec<f64> {
+        let positions = keys.len() / HEAD_DIM;
+        let seen = positions.saturating_sub(window)..positions;
+        let weights = seen.clone().map(|p| {
+            let key = &keys[p * HEAD_DIM..(p + 1) * HEAD_DIM];
+            let score = scale * query.iter().zip(key).map(|(&q, k)| f64::from(q) * k).sum::<f64>();
+            let score = if cap == 0.0 { score } else { cap * libm::tanh(score / cap) };
+            libm::exp(score - slope * (positions - 1 - p) as f64)
+        });
+        let weights: Vec<f64> = weights.collect();
+        let total: f64 = weights.iter().sum();
+        let mean =
+            |c| seen.clone().zip(&weights).map(|(p, w)| w * values[p * HEAD_DIM + c]).sum::<f64>() / total;
+        (0..HEAD_DIM).map(mean).collect()
+    }
+
+    fn check(kv: KvType, tolerance: f64, window: u32, slopes: &[f32], cap: f32) {
+        let config = Config {
+            heads: 6,
+            kv_heads: 3,
+            head_dim: HEAD_DIM as u32,
+            max_positions: POSITIONS as u32,
+            window,
+            attention_scale: 1.25,
+            attention_softcap: cap,
+            ..Config::PLAIN
+        };
+        let limits =
+            Limits { context: POSITIONS as u32, prefill_chunk: 7, prompt_bytes: 1, kv, logits_rows: 0 };
+        let plan = Plan::new(&config, &limits).unwrap();
+        let mut arena = vec![0u128; plan.kv_bytes.div_ceil(16)];
+        let mut cache = Cache::carve(
+            &mut Carver::new(bytemuck::cast_slice_mut(&mut arena)),
+            &config,
+            &limits,
+            &plan.sizes,
+        );
+        let (meter, kernels) = (Meter::default(), Kernels::detect());
+        let compute = Compute { kernels, team: &Solo, meter: &meter };
+        for position in 0..POSITIONS {
+            cache.put(0, position, &numbers(position, 24), &numbers(position + 99, 24), kernels);
+        }
+        let (start, tokens) = (13, 7);
+        let queries = numbers(7, tokens * 48);
+        let mut out = vec![9.0; tokens * 48];
+        let mut floats = vec![0.0; plan.sizes.scores];
+        let mut bytes = vec![0u32; plan.sizes.quantized_query.div_ceil(4)];
+        let work = Workspace { floats: &mut floats, bytes: bytemuck::cast_slice_mut(&mut bytes) };
+        attend(&config, compute, &cache, slopes, 0, start, &mut queries.clone(), work, &mut out);
+        let window = if window == 0 { POSITIONS } else { window as usize };
+        for (number, (query, found)) in
+            queries.chunks_exact(HEAD_DIM).zip(out.chunks_exact(HEAD_DIM)).enumerate()
+        {
+            let (token, head) = (number / 6, number % 6);
+            let seen = 0..start + token + 1;
+            let keys = stored(cache.keys(0, head / 2, seen.clone()));
+            let values = stored(cache.values(0, head / 2, seen.clone()));
+            let (keys, values) = (&keys[..seen.len() * HEAD_DIM], &values[..seen.len() * HEAD_DIM]);
+            let slope = slopes.get(head).map_or(0.0, |&slope| f64::from(slope));
+            let expected = naive(query, keys, values, window, 1.25, slope, cap.into());
+            for (found, expected) in found.iter().zip(&expected) {
+                let error = (f64::from(*found) - expected).abs();
+                assert!(error < tolerance, "{kv:?} {window} {slopes:?} {cap} {token} {head}: {error:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn windows_slopes_and_soft_caps_are_those_of_double_precision() {
+        // Slopes of six heads, which is no power of two.
+        let six = [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125];
+        // A query of the q8 cache is rounded too.
+        for (kv, tolerance) in [(KvType::F32, 1e-5), (KvType::F16, 1e-5), (KvType::Q8, 1.5e-2)] {
+            for window in [0, 1, 2, 3, 4, 5, 7, 8, 13, 14, 19, 20] {
+                for slopes in [&[][..], &six] {
+                    for cap in [0.0, 1.5] {
+                        check(kv, tolerance, window, slopes, cap);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -65,7 +65,7 @@ fn decompose(form: &Normalization<'_>, code: u32, push: &mut dyn FnMut(u32) -> O
         let index = code - SYLLABLES.start;
         push(LEADING + index / (21 * 28))?;
         push(VOWEL + index / 28 % 21)?;
-        return if index % 28 > 0 { push(TRAILING + index % 28) } else { Some(()) };
+        return if !index.is_multiple_of(28) { push(TRAILING + index % 28) } else { Some(()) };
     }
     let mut parts = form.decomposition(code).peekable();
     if parts.peek().is_none() {
@@ -130,7 +130,10 @@ fn pair(form: &Normalization<'_>, first: u32, second: u32) -> Option<u32> {
         return Some(SYLLABLES.start + (leading * 21 + vowel) * 28);
     }
     let trailing = second.wrapping_sub(TRAILING);
-    if SYLLABLES.contains(&first) && (first - SYLLABLES.start) % 28 == 0 && (1..28).contains(&trailing) {
+    if SYLLABLES.contains(&first)
+        && (first - SYLLABLES.start).is_multiple_of(28)
+        && (1..28).contains(&trailing)
+    {
         return Some(first + trailing);
     }
     form.composition(first, second)

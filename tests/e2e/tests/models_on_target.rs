@@ -26,6 +26,10 @@ struct Subject {
     open: OpenOptions,
     prompt: &'static str,
     special: bool,
+    /// Tokens that are asked for.
+    steps: u32,
+    /// Whether that many come; else at least a quarter of them.
+    goes_on: bool,
 }
 
 /// A made-up model of a size that is no multiple of anything. Its seed is one whose nonsense goes on for long enough.
@@ -39,7 +43,17 @@ fn made_up(folder: &Path) -> Subject {
         open: OpenOptions { tokenizer, ..OpenOptions::default() },
         prompt: "abc de",
         special: false,
+        steps: STEPS,
+        goes_on: true,
     }
+}
+
+/// A model of the zoo, which has no tokenizer of its own, with a made-up one.
+fn of_the_zoo(family: &str, folder: &Path) -> Option<Subject> {
+    let source = reference(family, &format!("data/zoo/{family}"))?;
+    let tokenizer = Some(write_tokenizer_bin(folder, VOCAB_SIZE).unwrap());
+    let open = OpenOptions { tokenizer, ..OpenOptions::default() };
+    Some(Subject { source, open, prompt: "abc de", special: false, steps: 40, goes_on: false })
 }
 
 fn stories(test: &str) -> Option<Subject> {
@@ -51,6 +65,8 @@ fn stories(test: &str) -> Option<Subject> {
         open: OpenOptions { tokenizer, ..OpenOptions::default() },
         prompt: "Once upon a time",
         special: false,
+        steps: STEPS,
+        goes_on: true,
     })
 }
 
@@ -61,6 +77,8 @@ fn default_model() -> Subject {
         open: OpenOptions::default(),
         prompt: "<|user|>Tell me a story.<|assistant|>",
         special: true,
+        steps: STEPS,
+        goes_on: true,
     }
 }
 
@@ -91,7 +109,7 @@ fn laptop(packed: &Path, subject: &Subject, sampler: SamplerConfig, seed: u64) -
         let options = RunOptions {
             prompt: subject.prompt.to_owned(),
             special: subject.special,
-            max_tokens: STEPS as usize,
+            max_tokens: subject.steps as usize,
             sampler,
             seed,
             kernels: Some(kernels.name().to_owned()),
@@ -144,7 +162,7 @@ fn compare(
             let request = Request {
                 prompt: subject.prompt,
                 special: subject.special,
-                max_tokens: STEPS,
+                max_tokens: subject.steps,
                 temperature: sampler.temperature,
                 top_k: sampler.top_k,
                 top_p: sampler.top_p,
@@ -159,7 +177,14 @@ fn compare(
                 let question = Question { model: &packed, context, request, cores, counted: false };
                 let found = answer(core, kernels, &question);
                 let what = format!("{} {kernels:?} {cores}: {weights:?} {kv:?} {layout:?}", core.name);
-                assert_eq!(found.tokens, u64::from(STEPS), "{what}: {}", found.text);
+                let steps = u64::from(subject.steps);
+                let least = if subject.goes_on { steps } else { steps / 4 };
+                assert!(
+                    (least..=steps).contains(&found.tokens),
+                    "{what}: {} tokens: {}",
+                    found.tokens,
+                    found.text
+                );
                 assert_eq!((found.text, found.logits_hash), expected, "{what}");
             }
         }
@@ -209,6 +234,21 @@ fn a53_computes_the_bits_of_the_laptop_with_any_number_of_threads() {
 #[test]
 fn a76_computes_the_bits_of_the_laptop_with_any_number_of_threads() {
     all_models("a76_computes_the_bits_of_the_laptop_with_any_number_of_threads", &A76, &[2, 4]);
+}
+
+/// Parts that plain models lack: ALiBi and an embedding norm, norms on outputs and two kinds of windows, blocks side by
+/// side, norms on sums and an embedding projection, layers without rotary embedding.
+#[test]
+fn unusual_families_compute_the_bits_of_the_laptop() {
+    let test = "unusual_families_compute_the_bits_of_the_laptop";
+    if !M4F.can_run(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for family in ["bloom", "gemma3", "gpt_neo", "gpt_neox", "opt_postln", "smollm3"] {
+        let Some(subject) = of_the_zoo(family, folder.path()) else { return };
+        compare(&M4F, &subject, &FORMS[1..3], &[None], &[1]);
+    }
 }
 
 /// Without floating-point hardware and with the compiler's own arithmetic.

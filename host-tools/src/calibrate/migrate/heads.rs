@@ -14,6 +14,8 @@ use sprat_format::{Config, Pairing, Position, QkNorm, Role};
 use crate::calibrate::draft::Draft;
 use crate::calibrate::measure::Seen;
 
+use super::WEIGHT_NOISE;
+
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 1024;
 /// Rounds of trying.
@@ -94,25 +96,89 @@ fn sizes(turns: &[Turn], sign: f64, rows: &[f32], width: usize) -> (f64, f64) {
     (largest / count, length / count)
 }
 
+/// One side of the scores: what the runtime showed of it, and the matrix that it comes from.
+struct Side<'a> {
+    /// 1 for queries, -1 for keys.
+    sign: f64,
+    /// Rows of head_dim.
+    seen: Vec<f32>,
+    /// Rows of the matrix, head_dim for each head.
+    weights: &'a [f32],
+    /// Mean squares of the matrix's inputs.
+    inputs: &'a [f64],
+    group: usize,
+}
+
+impl Side<'_> {
+    /// The noise that rounding the two rows of each pair brings to their two components.
+    fn of_weights(&self, turn: &Turn, width: usize) -> f64 {
+        let cols = self.inputs.len();
+        let scale = (self.sign * turn.logarithm).exp();
+        let (sin, cos) = turn.angle.sin_cos();
+        let mut noise = 0.0;
+        for head in self.weights.chunks_exact(width * cols) {
+            let row = |i: usize| &head[i * cols..(i + 1) * cols];
+            let (first, second) = (row(turn.first), row(turn.second));
+            for start in (0..cols).step_by(self.group) {
+                let own = start..cols.min(start + self.group);
+                let (mut most, mut other) = (0.0f64, 0.0f64);
+                for (x, y) in first[own.clone()].iter().zip(&second[own.clone()]) {
+                    let (x, y) = (f64::from(*x), f64::from(*y));
+                    if turn.first == turn.second {
+                        most = most.max(x.abs());
+                    } else {
+                        most = most.max((x * cos - y * sin).abs());
+                        other = other.max((x * sin + y * cos).abs());
+                    }
+                }
+                noise += (most * most + other * other) * self.inputs[own].iter().sum::<f64>();
+            }
+        }
+        noise * scale * scale * width as f64 * cols as f64 / self.weights.len() as f64
+    }
+}
+
+/// Mean square of a pair's components, under a turn. A turn changes their sum by its scale only.
+fn pair_square(turn: &Turn, sign: f64, rows: &[f32], width: usize) -> f64 {
+    let scale = (sign * turn.logarithm).exp();
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let both = |row: &[f32]| match turn.first == turn.second {
+        true => square(row[turn.first]),
+        false => (square(row[turn.first]) + square(row[turn.second])) / 2.0,
+    };
+    let sum: f64 = rows.chunks_exact(width).map(both).sum();
+    sum * scale * scale / (rows.len() / width).max(1) as f64
+}
+
 /// The noise of a head's scores.
-fn noise(turns: &[Turn], queries: &[f32], keys: &[f32], width: usize) -> f64 {
-    let (most_q, length_q) = sizes(turns, 1.0, queries, width);
-    let (most_k, length_k) = sizes(turns, -1.0, keys, width);
+fn noise(turns: &[Turn], queries: &Side<'_>, keys: &Side<'_>, width: usize) -> f64 {
+    let (most_q, length_q) = sizes(turns, 1.0, &queries.seen, width);
+    let (most_k, length_k) = sizes(turns, -1.0, &keys.seen, width);
     most_k * length_q + most_q * length_k
 }
 
+/// The noise that rounding the weights behind one pair brings to scores.
+fn weight_noise(turn: &Turn, queries: &Side<'_>, keys: &Side<'_>, width: usize) -> f64 {
+    keys.of_weights(turn, width) * pair_square(turn, 1.0, &queries.seen, width)
+        + queries.of_weights(turn, width) * pair_square(turn, -1.0, &keys.seen, width)
+}
+
 /// The turns that make the noise least.
-fn best_turns(mut turns: Vec<Turn>, queries: &[f32], keys: &[f32], width: usize) -> Vec<Turn> {
-    let mut least = noise(&turns, queries, keys, width);
+fn best_turns(mut turns: Vec<Turn>, queries: &Side<'_>, keys: &Side<'_>, width: usize) -> Vec<Turn> {
+    let of_weights = |turn: &Turn| WEIGHT_NOISE * weight_noise(turn, queries, keys, width);
+    let mut apart: Vec<f64> = turns.iter().map(of_weights).collect();
+    let mut least = noise(&turns, queries, keys, width) + apart.iter().sum::<f64>();
     let mut try_one = |turns: &mut Vec<Turn>, number: usize, angle: f64, logarithm: f64| {
         let before = turns[number];
         let logarithm = (before.logarithm + logarithm).clamp(-MOST_LOGARITHM, MOST_LOGARITHM);
         turns[number] = Turn { angle: before.angle + angle, logarithm, ..before };
-        let found = noise(turns, queries, keys, width);
+        let apart_before = std::mem::replace(&mut apart[number], of_weights(&turns[number]));
+        let found = noise(turns, queries, keys, width) + apart.iter().sum::<f64>();
         let better = found < 0.9999 * least;
-        match better {
-            true => least = found,
-            false => turns[number] = before,
+        if better {
+            least = found;
+        } else {
+            (turns[number], apart[number]) = (before, apart_before);
         }
         better
     };
@@ -147,9 +213,28 @@ pub(in crate::calibrate) fn balance_heads(draft: &mut Draft<'_>, layer: u16, see
         let rows = rows.chunks_exact(heads * width).step_by(stride);
         rows.flat_map(|row| &row[own.start * width..own.end * width]).copied().collect()
     };
+    let (Some(query), Some(key)) =
+        (draft.weights.get(&(Some(layer), Role::Query)), draft.weights.get(&(Some(layer), Role::Key)))
+    else {
+        return;
+    };
+    let cols = config.hidden_size as usize;
+    let mut inputs = vec![0.0; cols];
+    for row in seen.inputs.get(&(Some(layer), Role::Query)).map_or(&[][..], Vec::as_slice).chunks_exact(cols)
+    {
+        inputs.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+    }
+    let rows = queries.len() / (heads * width);
+    inputs.iter_mut().for_each(|sum| *sum /= rows.max(1) as f64);
     let best = |head: usize| {
-        let queries = pick(queries, heads, head * sharing..(head + 1) * sharing);
-        let keys = pick(keys, kv_heads, head..head + 1);
+        let own = head * sharing..(head + 1) * sharing;
+        let side = |sign, seen, weights, own: Range<usize>| {
+            let weights: &[f32] = weights;
+            let weights = &weights[own.start * width * cols..own.end * width * cols];
+            Side { sign, seen, weights, inputs: &inputs, group: config.group as usize }
+        };
+        let queries = side(1.0, pick(queries, heads, own.clone()), query, own);
+        let keys = side(-1.0, pick(keys, kv_heads, head..head + 1), key, head..head + 1);
         best_turns(turns(&config, layer), &queries, &keys, width)
     };
     let found: Vec<Vec<Turn>> = (0..kv_heads).into_par_iter().map(best).collect();

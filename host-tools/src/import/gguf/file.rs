@@ -102,7 +102,10 @@ impl<'a> Head<'a> {
             !(2..=3).contains(&version.swap_bytes()),
             "it is a GGUF file in big-endian byte order, which is not supported: convert it to little endian"
         );
-        ensure!((2..=3).contains(&version), "it is a GGUF file of version {version}; supported: 2 and 3");
+        ensure!(
+            (2..=3).contains(&version),
+            "it is a GGUF file of version {version}; supported: 2 and 3: write it again with a tool of today"
+        );
         let tensor_count = reader.u64("the number of tensors")?;
         let key_count = reader.u64("the number of keys")?;
         let metadata = Metadata::read(&mut reader, key_count)?;

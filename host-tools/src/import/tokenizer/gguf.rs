@@ -129,6 +129,8 @@ fn sentence_piece(file: &Path, metadata: &Metadata<'_>) -> Result<Draft> {
         ..Settings::plain(TokenizerKind::SentencePieceBpe)
     };
     let mut draft = pieces(file, settings, &list, Matching::RawText)?;
+    let unknown = metadata.count("tokenizer.ggml.unknown_token_id")?;
+    draft.settings.unknown = unknown.filter(|&id| (id as usize) < list.len()).or(draft.settings.unknown);
     for added in &mut draft.added {
         let text = list.get(added.id as usize).map_or("", |piece| piece.text.as_str());
         if right_strips(metadata, text)? {

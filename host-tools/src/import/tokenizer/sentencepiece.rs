@@ -226,8 +226,10 @@ pub fn pieces(file: &Path, settings: Settings, pieces: &[Piece], matching: Match
         let (bytes, flags) = match kind {
             PieceKind::Normal => (plain, TokenFlags::NORMAL),
             PieceKind::Unknown => {
-                ensure!(draft.settings.unknown.is_none(), "two unknown pieces; expected one");
-                draft.settings.unknown = Some(id);
+                let is_first = draft.settings.unknown.is_none();
+                // llama.cpp's files call some that are special unknown as well; the first is what they all become.
+                ensure!(is_first || matching == Matching::RawText, "two unknown pieces; expected one");
+                draft.settings.unknown = draft.settings.unknown.or(Some(id));
                 if matching == Matching::RawText {
                     add(AddedFlags::default(), text.as_bytes());
                 }

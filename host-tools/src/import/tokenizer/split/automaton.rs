@@ -100,12 +100,12 @@ fn follow(program: &Program, at: usize, allowed: Mask, threads: &mut Vec<Thread>
         match program.instructions.get(at) {
             Some(Instruction::Fork(ways)) => waiting.extend(ways.iter().rev().map(|&way| (way, allowed))),
             Some(&Instruction::LookAhead(mask, then)) => waiting.push((then, allowed & mask)),
-            Some(Instruction::Take(..) | Instruction::Match) => {
-                if !threads.iter().any(|&(known, mask)| known == at && allowed & !mask == 0) {
-                    threads.push((at, allowed));
-                }
+            Some(Instruction::Take(..) | Instruction::Match)
+                if !threads.iter().any(|&(known, mask)| known == at && allowed & !mask == 0) =>
+            {
+                threads.push((at, allowed));
             }
-            None => {}
+            Some(Instruction::Take(..) | Instruction::Match) | None => {}
         }
     }
 }
