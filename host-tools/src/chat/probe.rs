@@ -80,6 +80,10 @@ pub(super) fn probe(renderer: &Renderer, policy: Policy) -> Result<Form> {
     while let Some(roles) = open.pop() {
         let after = roles.last().copied();
         for role in Role::ALL.into_iter().filter(|&role| policy.allows(after, role)) {
+            // A template that has no place for a system message at the beginning has none for it.
+            if role == Role::System && after.is_some() && form.between[0][role as usize].is_none() {
+                continue;
+            }
             let longer = [&roles[..], &[role]].concat();
             match text_before_last(renderer, &longer) {
                 Ok(Some(text)) => form.between[row(after)][role as usize] = Some(text),

@@ -86,7 +86,7 @@ fn published_templates_compile() {
             GEMMA,
             Some("<end_of_turn>"),
             false,
-            false,
+            true,
             true,
             "<s><start_of_turn>user\nU<end_of_turn>\n<start_of_turn>model\n",
         ),
@@ -219,10 +219,7 @@ fn what_is_more_than_texts_between_messages_is_refused_by_showing_it() {
         }
     };
     let numbered = "{% for m in messages %}{{ loop.index ~ ': ' ~ m.role ~ m.content }}{% endfor %}";
-    refused(
-        numbered,
-        &["more than texts between messages: with the messages", "user", "it gives", "such texts"],
-    );
+    refused(numbered, &["more than texts between messages: with the messages", "it gives", "such texts"]);
     refused("{% for m in messages %}", &["it is not Jinja"]);
     refused("hello", &["no message of user is shown"]);
     refused("{{ raise_exception('not today') }}", &["no message of user is shown", "not today"]);
