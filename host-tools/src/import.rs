@@ -33,7 +33,7 @@ pub use tensor::{Dtype, Storage};
 pub use tokenizer::TokenizerImport;
 
 /// The most end tokens that a packed file can name.
-const MAX_END_TOKENS: usize = 8;
+pub(crate) const MAX_END_TOKENS: usize = 8;
 
 /// What the person who opens a checkpoint may say about it.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,8 @@ pub struct Checkpoint {
     pub tokenizer: Option<Vec<u8>>,
     /// Chat template (Jinja), empty when there is none.
     pub chat_template: String,
+    /// The special tokens that the template knows by name.
+    pub template_tokens: BTreeMap<String, String>,
     /// The token that begins a text.
     pub bos: Option<u32>,
     /// Whether a prompt begins with it.
@@ -143,6 +145,7 @@ impl Checkpoint {
             source,
             tokenizer: None,
             chat_template: String::new(),
+            template_tokens: BTreeMap::new(),
             bos: None,
             add_bos: false,
             end_tokens: Vec::new(),
@@ -333,6 +336,7 @@ fn attach_tokenizer(checkpoint: &mut Checkpoint, path: &Path, given: Option<&Pat
         checkpoint.take_tokens(SpecialTokens { bos: checkpoint.bos, end_tokens: import.eos });
     }
     checkpoint.chat_template = import.chat_template.unwrap_or_default();
+    checkpoint.template_tokens = import.template_tokens;
     checkpoint.tokenizer = Some(import.section);
     Ok(())
 }

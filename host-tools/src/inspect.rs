@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sprat::Image;
+use sprat_format::chat::{self, ChatTemplate};
 use sprat_format::{Config, Element, Limits, PackedFile, Role};
 
 use crate::import::Checkpoint;
@@ -56,7 +57,7 @@ pub struct Inspection {
     pub end_tokens: Vec<u32>,
     /// The tokenizer: kind, tokens, bytes.
     pub tokenizer: Option<Value>,
-    /// Chat template.
+    /// The chat template: its name, its size, whom it gives a place; empty when there is none.
     pub chat_template: String,
     /// Bytes of the packed file, or of all tensors of a checkpoint.
     pub file_bytes: u64,
@@ -174,7 +175,7 @@ pub fn inspect_image(image: &Image<'_>) -> Inspection {
         add_bos: meta.add_bos,
         end_tokens: meta.end_tokens.to_vec(),
         tokenizer: tokenizer_info(file.tokenizer_section()),
-        chat_template: meta.chat_template.into(),
+        chat_template: template_of(file),
         file_bytes,
         roles: tensors::role_sums(&tensors, file.tokenizer_section().len() as u64, file_bytes),
         sections,
@@ -212,7 +213,10 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Inspection {
         add_bos: checkpoint.add_bos,
         end_tokens: checkpoint.end_tokens.clone(),
         tokenizer: checkpoint.tokenizer.as_deref().and_then(tokenizer_info),
-        chat_template: checkpoint.chat_template.clone(),
+        chat_template: match checkpoint.chat_template.len() {
+            0 => String::new(),
+            length => format!("Jinja, {length} bytes"),
+        },
         file_bytes,
         roles: tensors::role_sums(&tensors, 0, file_bytes),
         sections: Vec::new(),
@@ -223,6 +227,23 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Inspection {
 
 fn parameters(tensors: &[TensorRow]) -> u64 {
     tensors.iter().filter(|row| !COMPUTED.contains(&row.role)).map(|row| row.rows * row.cols).sum()
+}
+
+/// The compiled template of a packed file.
+fn template_of(file: &PackedFile<'_>) -> String {
+    let Some(section) = file.chat_section() else { return String::new() };
+    let template = match ChatTemplate::parse(section) {
+        Ok(template) => template,
+        Err(error) => return format!("damaged: {error}"),
+    };
+    let befores = [None].into_iter().chain(chat::Role::ALL.map(Some));
+    let roles = chat::Role::ALL
+        .into_iter()
+        .filter(|&role| befores.clone().any(|after| template.between(after, role).is_some()))
+        .map(chat::Role::name);
+    let stop = template.stop().map_or_else(String::new, |stop| format!(", answers end at {stop:?}"));
+    let roles = roles.collect::<Vec<_>>().join(", ");
+    format!("{} ({} bytes) for {roles}{stop}", template.name(), section.len())
 }
 
 fn tokenizer_info(section: &[u8]) -> Option<Value> {
@@ -296,11 +317,8 @@ impl Inspection {
         row("beginning token", self.bos.map_or_else(|| "none".into(), |id| format!("{id}, {added}")));
         row("end tokens", format!("{:?}", self.end_tokens));
         row("tokenizer", self.tokenizer_text());
-        let template = match self.chat_template.len() {
-            0 => "none".into(),
-            length => format!("{length} bytes"),
-        };
-        row("chat template", template);
+        let template = if self.chat_template.is_empty() { "none" } else { &self.chat_template };
+        row("chat template", template.to_owned());
         let widest = rows.iter().map(|[name, _]| name.len()).max().unwrap_or(0);
         let mut out: String =
             rows.iter().map(|[name, value]| format!("{name:<widest$}  {value}\n")).collect();

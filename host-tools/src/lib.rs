@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod boards;
 pub mod calibrate;
+pub mod chat;
 pub mod cli;
 pub mod emulate;
 pub mod eval;

@@ -10,9 +10,11 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
 use sprat_board_support::memory::PROMPT_BYTES_A_TOKEN;
+use sprat_format::tokenizer::TokenizerTables;
 use sprat_format::{Config, Element, KvType, Layout as RowLayout, Limits, Meta, Role, TensorSpec, Writer};
 
-use crate::import::Checkpoint;
+use crate::chat::{self, ChatOptions, ChatSource, Compiled};
+use crate::import::{Checkpoint, MAX_END_TOKENS};
 use crate::map::PageBuffer;
 use crate::output::Unfinished;
 
@@ -69,6 +71,8 @@ pub struct PackOptions {
     pub logits_rows: u32,
     /// Name of the model; by default that of the checkpoint.
     pub name: Option<String>,
+    /// The chat template.
+    pub chat: ChatOptions,
 }
 
 impl Default for PackOptions {
@@ -84,6 +88,7 @@ impl Default for PackOptions {
             prompt_bytes: None,
             logits_rows: 0,
             name: None,
+            chat: ChatOptions::default(),
         }
     }
 }
@@ -91,7 +96,8 @@ impl Default for PackOptions {
 impl PackOptions {
     /// Nothing is rounded: what a checkpoint is measured by.
     pub fn exact() -> Self {
-        Self { weights: WeightType::F32, kv: KvType::F32, ..Self::default() }
+        let chat = ChatOptions { source: ChatSource::IfPossible, ..ChatOptions::default() };
+        Self { weights: WeightType::F32, kv: KvType::F32, chat, ..Self::default() }
     }
 
     pub(crate) fn element(&self, role: Role) -> Element {
@@ -161,6 +167,31 @@ pub fn layout(checkpoint: &Checkpoint, options: &PackOptions) -> Result<Layout> 
     Ok(Layout { config, limits, specs })
 }
 
+/// The chat template that the file gets.
+///
+/// # Errors
+/// One that cannot be compiled, with what to do.
+pub fn compile_chat(checkpoint: &Checkpoint, options: &PackOptions) -> Result<Option<Compiled>> {
+    let Checkpoint { chat_template, template_tokens, tokenizer, .. } = checkpoint;
+    chat::compile_for(&options.chat, chat_template, template_tokens, tokenizer.as_deref())
+}
+
+/// The tokens that end a generation: the checkpoint's, and the one that ends an answer in the template. It goes first,
+/// so that it is in any case among those that fit.
+fn end_tokens(checkpoint: &Checkpoint, chat: Option<&Compiled>) -> Vec<u32> {
+    let text = chat.and_then(|chat| chat.end_token.as_deref());
+    let id =
+        |text: &str| TokenizerTables::parse(checkpoint.tokenizer.as_deref()?).ok()?.id_of(text.as_bytes());
+    let of_chat = text.and_then(id);
+    let mut ids: Vec<_> = of_chat
+        .into_iter()
+        .chain(checkpoint.end_tokens.iter().copied().filter(|&id| Some(id) != of_chat))
+        .collect();
+    ids.truncate(MAX_END_TOKENS);
+    ids.sort_unstable();
+    ids
+}
+
 /// Writes the packed file to `out` and returns its length.
 ///
 /// # Errors
@@ -172,10 +203,12 @@ pub fn write(
     progress: &ProgressBar,
 ) -> Result<u64> {
     let Layout { config, limits, specs } = layout(checkpoint, options)?;
-    let meta = metadata(checkpoint, options, config, limits, &checkpoint.recipe);
+    let chat = compile_chat(checkpoint, options)?;
+    let meta = metadata(checkpoint, options, config, limits, &checkpoint.recipe, chat.as_ref());
     let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
     progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
-    write_tensors(&meta, tokenizer, &specs, out, |tensors, spec| {
+    let chat = chat.map(|chat| chat.section).unwrap_or_default();
+    write_tensors(&meta, tokenizer, &chat, &specs, out, |tensors, spec| {
         let name = checkpoint.tensor_name(spec);
         progress.set_message(name.to_owned());
         let read = |rows| checkpoint.read_rows(spec.role, spec.layer, rows);
@@ -192,6 +225,7 @@ pub(crate) fn metadata<'a>(
     config: Config,
     limits: Limits,
     recipe: &'a str,
+    chat: Option<&Compiled>,
 ) -> Meta<'a> {
     Meta {
         config,
@@ -200,10 +234,9 @@ pub(crate) fn metadata<'a>(
         source: &checkpoint.source,
         tool: TOOL,
         recipe,
-        chat_template: &checkpoint.chat_template,
         bos: checkpoint.bos,
         add_bos: checkpoint.add_bos,
-        end_tokens: checkpoint.end_tokens.iter().copied().collect(),
+        end_tokens: end_tokens(checkpoint, chat).into_iter().collect(),
     }
 }
 
@@ -215,14 +248,15 @@ pub(crate) fn metadata<'a>(
 pub(crate) fn write_tensors<W: Write + Seek>(
     meta: &Meta<'_>,
     tokenizer: &[u8],
+    chat: &[u8],
     specs: &[TensorSpec],
     out: W,
     mut write: impl FnMut(&mut Tensors<'_, '_, W>, &TensorSpec) -> Result<()>,
 ) -> Result<u64> {
-    let texts = [meta.name, meta.source, meta.recipe, meta.chat_template].map(str::len).iter().sum::<usize>();
+    let texts = [meta.name, meta.source, meta.recipe].map(str::len).iter().sum::<usize>();
     let mut buffer = vec![0; META_BYTES + texts];
     let meta = meta.encode(&mut buffer).context("the metadata are too large")?;
-    let mut writer = Writer::begin(SeekSink::new(out), meta, tokenizer, specs).map_err(failed)?;
+    let mut writer = Writer::begin(SeekSink::new(out), meta, tokenizer, chat, specs).map_err(failed)?;
     for spec in specs {
         write(&mut Tensors { writer: &mut writer }, spec)?;
     }

@@ -6,11 +6,21 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
-use sprat::{Generator, Sampler, SamplerConfig, Special, StopReason};
+use sprat::chat::{Chat, ChatError, Role, StopText, Transcript};
+use sprat::{Engine, Generator, Sampler, SamplerConfig, Special, StopReason};
 use sprat_board_support::memory::limits_for_context;
 
 use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, Default)]
+pub struct ChatTurn {
+    /// What sets the frame.
+    pub system: Option<String>,
+    /// What the person says.
+    pub message: String,
+}
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -19,6 +29,8 @@ pub struct RunOptions {
     pub prompt: String,
     /// Whether special tokens' text in the prompt becomes special tokens.
     pub special: bool,
+    /// A message to answer, in the model's chat template, instead of a text to continue.
+    pub chat: Option<ChatTurn>,
     /// Tokens to write at most.
     pub max_tokens: usize,
     /// How to choose tokens.
@@ -38,6 +50,7 @@ impl Default for RunOptions {
         Self {
             prompt: String::new(),
             special: false,
+            chat: None,
             max_tokens: 256,
             sampler: SamplerConfig::greedy(),
             seed: 0,
@@ -57,7 +70,7 @@ pub struct RunReport {
     pub tokens: Vec<u32>,
     /// Tokens of the prompt, the beginning token included.
     pub prompt_tokens: usize,
-    /// Why it ended: `end token`, `limit` or `context full`.
+    /// Why it ended: `end token`, `stop text`, `limit` or `context full`.
     pub stop: &'static str,
     /// The kernels that computed.
     pub kernels: &'static str,
@@ -85,6 +98,27 @@ const fn stop_name(reason: Option<StopReason>) -> &'static str {
     }
 }
 
+/// Lets the model read a turn in its template, up to where its answer begins; returns the tokens read.
+fn ask(engine: &mut Engine<'_, '_, '_>, chat: &mut Chat<'_>, turn: &ChatTurn) -> Result<usize> {
+    let mut gather = |transcript: &mut Transcript<'_>| -> std::result::Result<(), ChatError> {
+        if let Some(system) = &turn.system {
+            chat.say(Role::System, system)?.try_for_each(|piece| transcript.push(piece))?;
+        }
+        chat.say(Role::User, &turn.message)?.try_for_each(|piece| transcript.push(piece))?;
+        transcript.push(chat.open_answer()?)
+    };
+    let content_bytes = turn.system.as_ref().map_or(0, String::len) + turn.message.len();
+    let mut buffer = vec![0; content_bytes + chat_section_bytes(engine)];
+    let mut transcript = Transcript::new(&mut buffer);
+    gather(&mut transcript).map_err(|error| anyhow!("{error}"))?;
+    engine.prompt_pieces(&transcript).map_err(|error| anyhow!("{error}"))
+}
+
+/// A bound for the template's own text in one turn: each of its three parts is at most the section.
+fn chat_section_bytes(engine: &Engine<'_, '_, '_>) -> usize {
+    3 * engine.image().file().chat_section().map_or(0, <[u8]>::len)
+}
+
 /// Runs a model and calls `show` with each piece of text.
 ///
 /// # Errors
@@ -102,25 +136,36 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     })?;
     let special = if options.special { Special::Parse } else { Special::AsText };
     let start = Instant::now();
-    let prompt_tokens = engine
-        .prompt(&options.prompt, special)
-        .map_err(|error| anyhow!("{error}"))
-        .with_context(|| {
-            format!(
-                "{}: the prompt ({} bytes) cannot be used with a context of {} tokens and texts of at most {} bytes; \
-                 shorten it, or give a larger --context if the model has the positions",
-                model.path(),
-                options.prompt.len(),
-                limits.context,
-                limits.prompt_bytes
-            )
-        })?;
+    let cannot = |what: &str, bytes: usize| {
+        format!(
+            "{}: the {what} ({bytes} bytes) cannot be used with a context of {} tokens and texts of at most {} bytes; \
+             shorten it, or give a larger --context if the model has the positions",
+            model.path(),
+            limits.context,
+            limits.prompt_bytes
+        )
+    };
+    let (prompt_tokens, stop) = match &options.chat {
+        None => {
+            let fed = engine.prompt(&options.prompt, special).map_err(|error| anyhow!("{error}"));
+            (fed.with_context(|| cannot("prompt", options.prompt.len()))?, "")
+        }
+        Some(turn) => {
+            let mut chat = Chat::of(&image).map_err(|error| anyhow!("{error}")).with_context(|| {
+                format!("{} cannot be asked (sprat pack --chat-template gives it a template)", model.path())
+            })?;
+            let fed = ask(&mut engine, &mut chat, turn);
+            let fed = fed.with_context(|| cannot("message", turn.message.len()))?;
+            (fed, chat.template().stop().unwrap_or_default())
+        }
+    };
     let prompt_seconds = start.elapsed().as_secs_f64();
 
     let (kernels, arena_bytes) = (engine.kernels().name(), engine.plan().arena_bytes);
-    let after_bos = image.meta().add_bos && options.prompt.is_empty();
+    let after_bos = image.meta().add_bos && options.prompt.is_empty() && options.chat.is_none();
     let mut decoder = tokenizer.stream_decoder(after_bos);
     let (mut text, mut tokens) = (String::new(), Vec::new());
+    let mut stop = StopText::new(stop);
     let mut emit = |piece: &str| {
         text.push_str(piece);
         show(piece);
@@ -130,13 +175,17 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     let mut generator = Generator::new(&mut engine, sampler, options.max_tokens).with_logits_hash();
     while let Some(token) = generator.next_token().map_err(|error| anyhow!("{error}"))? {
         tokens.push(token);
-        decoder.push(tokenizer.token_bytes(token), &mut emit);
+        decoder.push(tokenizer.token_bytes(token), |piece| _ = stop.push(piece, &mut emit));
+        if stop.found() {
+            break;
+        }
     }
-    decoder.finish(&mut emit);
+    decoder.finish(|piece| _ = stop.push(piece, &mut emit));
+    stop.finish(&mut emit);
     let answer_seconds = start.elapsed().as_secs_f64();
     Ok(RunReport {
         prompt_tokens,
-        stop: stop_name(generator.stop_reason()),
+        stop: if stop.found() { "stop text" } else { stop_name(generator.stop_reason()) },
         kernels,
         threads: options.threads,
         logits_hash: format!("{:016x}", generator.logits_hash().unwrap_or_default()),

@@ -7,6 +7,7 @@ use sprat_format::{Limits, messages};
 
 use crate::arena::Carver;
 use crate::cache::Cache;
+use crate::chat::Transcript;
 use crate::forward::{Scratch, finish, forward, logits};
 use crate::hash::LogitsHash;
 use crate::image::Image;
@@ -330,6 +331,26 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         }
         let before = bos.is_some() as usize;
         let count = before + self.encode_at(before, text, special)?;
+        self.feed_first(count)
+    }
+
+    /// Tokenizes gathered pieces of a conversation and feeds them; returns the number of tokens fed. Special tokens
+    /// come from the template's pieces alone, and so does the token that begins a text: none is added.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    pub fn prompt_pieces(&mut self, pieces: &Transcript<'_>) -> Result<usize, EngineError> {
+        let tokenizer = self.image.tokenizer().ok_or(EngineError::NoTokenizer)?;
+        let scratch = Carver::new(self.scratch).take(self.plan.tokenizer_bytes / size_of::<u32>());
+        let at_start = self.position == 0;
+        let count = tokenizer
+            .encode_pieces(pieces.text(), pieces.contents(), at_start, scratch, self.tokens)
+            .map_err(EngineError::Encode)?;
+        self.feed_first(count)
+    }
+
+    /// Feeds the first of the prompt's tokens.
+    fn feed_first(&mut self, count: usize) -> Result<usize, EngineError> {
         self.check_room(count)?;
         // The tokens lie in the arena beside the buffers of the pass: they are lent out for its duration.
         let tokens = core::mem::take(&mut self.tokens);

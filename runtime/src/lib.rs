@@ -10,6 +10,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`chat`] | messages to the text that a model was trained on, and where an answer ends |
 //! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
 //! | [`sampler`](Sampler) | logits to a token |
@@ -59,6 +60,7 @@ extern crate std;
 
 mod arena;
 mod cache;
+pub mod chat;
 mod engine;
 mod family;
 mod forward;

@@ -101,7 +101,6 @@ fn model_in(config: &Config, limits: Limits, element: Element, layout: Layout) -
         source: "test",
         tool: "sprat tests",
         recipe: "",
-        chat_template: "",
         bos: Some(1),
         add_bos: true,
         end_tokens: heapless::Vec::new(),
@@ -127,7 +126,7 @@ fn model_in(config: &Config, limits: Limits, element: Element, layout: Layout) -
     };
     let mut buffer = [0; 256];
     let mut writer =
-        Writer::begin(Memory::default(), meta.encode(&mut buffer).unwrap(), &[], &specs).unwrap();
+        Writer::begin(Memory::default(), meta.encode(&mut buffer).unwrap(), &[], &[], &specs).unwrap();
     for spec in &specs {
         let count = (spec.rows * spec.cols) as usize;
         let (mut values, mut scales) = (Vec::new(), Vec::new());

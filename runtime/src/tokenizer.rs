@@ -22,6 +22,8 @@ mod tests;
 #[cfg(any(test, feature = "every-family"))]
 mod unigram;
 
+use core::ops::Range;
+
 use sprat_format::messages;
 use sprat_format::tokenizer::{TokenFlags, TokenizerTables};
 
@@ -140,12 +142,35 @@ impl<'m> Tokenizer<'m> {
         scratch: &mut [u32],
         out: &mut [u32],
     ) -> Result<usize, EncodeError> {
+        let lacking = self.lacking(text, scratch);
+        Encoder::new(&self.tables, &self.added, special, out).encode(text, scratch).ok_or(lacking)?
+    }
+
+    /// Encodes the text of a conversation: special tokens come from the template's text alone, never from
+    /// `contents`, the parts of the text that somebody said (ascending, apart). Where both adjoin, tokens may span them.
+    /// Unless `at_start`, the text goes on where an earlier one ended, and gets no prefix of its own.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_pieces(
+        &self,
+        text: &str,
+        contents: &[Range<usize>],
+        at_start: bool,
+        scratch: &mut [u32],
+        out: &mut [u32],
+    ) -> Result<usize, EncodeError> {
+        let lacking = self.lacking(text, scratch);
+        let encoder = Encoder::new(&self.tables, &self.added, Special::Parse, out);
+        encoder.encode_pieces(text, contents, at_start, scratch).ok_or(lacking)?
+    }
+
+    fn lacking(&self, text: &str, scratch: &[u32]) -> EncodeError {
         let normalizes = self.tables.normalization().is_some();
-        let enough = match scratch.len() >= scratch_words(text.len()) && normalizes {
+        let need = match scratch.len() >= scratch_words(text.len()) && normalizes {
             true => scratch_words(text.len().saturating_mul(MAX_GROWTH)),
             false => scratch_words(text.len()),
         };
-        let lacking = EncodeError::Scratch { need: enough, have: scratch.len() };
-        Encoder::new(&self.tables, &self.added, special, out).encode(text, scratch).ok_or(lacking)?
+        EncodeError::Scratch { need, have: scratch.len() }
     }
 }

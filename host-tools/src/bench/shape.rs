@@ -148,14 +148,13 @@ impl Shape {
             source: "random weights",
             tool: pack::TOOL,
             recipe: "",
-            chat_template: "",
             bos: None,
             add_bos: false,
             end_tokens: std::iter::empty().collect(),
         };
         let mut numbers = Numbers(1);
         let mut bytes = Vec::new();
-        pack::write_tensors(&meta, &[], &specs, Cursor::new(&mut bytes), |tensors, spec| {
+        pack::write_tensors(&meta, &[], &[], &specs, Cursor::new(&mut bytes), |tensors, spec| {
             let (weights, cols) = (weights(spec, &mut numbers), spec.cols as usize);
             let read = |rows: Range<usize>| Ok(weights[rows.start * cols..rows.end * cols].to_vec());
             tensors.rows(spec, spec.role.name(), read, |_| ())

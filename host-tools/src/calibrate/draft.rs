@@ -9,6 +9,7 @@ use std::io::Cursor;
 use anyhow::{Context, Result};
 use sprat_format::{Config, Element, KvType, Layout as RowLayout, Limits, Role, TensorSpec};
 
+use crate::chat::Compiled;
 use crate::import::Checkpoint;
 use crate::map::PageBuffer;
 use crate::pack::{self, PackOptions, metadata, write_tensors};
@@ -24,6 +25,7 @@ pub(super) struct Draft<'c> {
     /// The blueprint with the quantization's group.
     pub config: Config,
     limits: Limits,
+    chat: Option<Compiled>,
     /// The tensors in the order of the file, with the types that the options say.
     pub specs: Vec<TensorSpec>,
     /// All tensors, changed by whatever keeps the model's function.
@@ -45,9 +47,10 @@ pub(super) fn is_q8(spec: &TensorSpec) -> bool {
 impl<'c> Draft<'c> {
     pub fn new(checkpoint: &'c Checkpoint, options: &'c PackOptions) -> Result<Self> {
         let pack::Layout { config, limits, specs } = pack::layout(checkpoint, options)?;
+        let chat = pack::compile_chat(checkpoint, options)?;
         let read = |spec: &TensorSpec| Ok((key(spec), checkpoint.read(spec.role, spec.layer)?));
         let weights = specs.iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { checkpoint, options, config, limits, specs, weights, rounded: BTreeMap::new() })
+        Ok(Self { checkpoint, options, config, limits, chat, specs, weights, rounded: BTreeMap::new() })
     }
 
     /// The tensors of which none is rounded.
@@ -75,10 +78,12 @@ impl<'c> Draft<'c> {
     pub fn pack(&self, specs: &[TensorSpec], kv: KvType, recipe: &str) -> Result<Vec<u8>> {
         let group = if specs.iter().any(is_q8) { self.config.group } else { 0 };
         let config = Config { group, ..self.config };
+        let limits = Limits { kv, ..self.limits };
         let recipe = self.checkpoint.recipe_with(recipe);
-        let meta = metadata(self.checkpoint, self.options, config, Limits { kv, ..self.limits }, &recipe);
+        let meta = metadata(self.checkpoint, self.options, config, limits, &recipe, self.chat.as_ref());
+        let chat = self.chat.as_ref().map_or(&[][..], |chat| &chat.section);
         let mut bytes = Vec::new();
-        write_tensors(&meta, self.tokenizer(), specs, Cursor::new(&mut bytes), |tensors, spec| {
+        write_tensors(&meta, self.tokenizer(), chat, specs, Cursor::new(&mut bytes), |tensors, spec| {
             match self.rounded.get(&key(spec)).filter(|_| is_q8(spec)) {
                 Some(encoded) => tensors.encoded(spec, encoded.clone()),
                 None => {

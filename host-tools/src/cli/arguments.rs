@@ -13,6 +13,7 @@ use crate::threads::Threads;
 
 mod bench;
 mod calibrate;
+mod chat;
 mod eval;
 mod inspect;
 mod plan;
@@ -20,6 +21,7 @@ mod trim;
 
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
+use chat::{TemplateArguments, TurnArguments};
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
@@ -54,7 +56,7 @@ pub(super) enum Command {
     Plan(PlanArguments),
     /// Run a model on this machine
     #[command(after_help = "Examples:\n  sprat run stories.sprat --prompt \"Once upon a time\"\n  \
-        sprat run assistant.sprat --special --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"\n  \
+        sprat run assistant.sprat --chat \"What is the capital of France?\"\n  \
         sprat run stories260K.bin --tokenizer tok512.bin --temperature 0.8 --top-p 0.9 --seed 7")]
     Run(RunArguments),
     /// Run a model on an emulated board, and count instructions and bytes
@@ -151,6 +153,8 @@ pub(super) struct PackArguments {
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
+    template: TemplateArguments,
+    #[command(flatten)]
     pub trim: TrimArguments,
     /// Refuse to pack what does not fit this board
     #[arg(long)]
@@ -179,6 +183,7 @@ impl PackArguments {
             prompt_bytes: self.prompt_bytes,
             logits_rows: self.logits_rows,
             name: self.name.clone(),
+            chat: self.template.options(),
         }
     }
 }
@@ -194,6 +199,8 @@ pub(super) struct RunArguments {
     /// Special tokens in the prompt become special tokens
     #[arg(long)]
     pub special: bool,
+    #[command(flatten)]
+    pub chat: TurnArguments,
     /// Tokens to write at most
     #[arg(long, value_name = "TOKENS", default_value_t = 256)]
     pub max_tokens: usize,

@@ -71,6 +71,9 @@ fn pack(arguments: &PackArguments) -> Result<()> {
 fn pack_checkpoint(arguments: &PackArguments, mut checkpoint: Checkpoint) -> Result<()> {
     let options = arguments.options();
     trim_vocabulary(&mut checkpoint, &options, &arguments.trim)?;
+    if let Some(chat) = pack::compile_chat(&checkpoint, &options)? {
+        chat.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    }
     let layout = pack::layout(&checkpoint, &options)?;
     let boards = arguments.boards.load()?;
     let board = arguments.board.as_deref().map(|name| boards.by_name(name)).transpose()?;
@@ -174,6 +177,7 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
     let options = RunOptions {
         prompt: arguments.prompt.clone(),
         special: arguments.special,
+        chat: arguments.chat.turn(),
         max_tokens: arguments.max_tokens,
         sampler: arguments.sampling.config(),
         seed: arguments.sampling.seed,

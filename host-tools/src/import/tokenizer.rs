@@ -20,6 +20,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,8 @@ pub struct TokenizerImport {
     pub eos: Vec<u32>,
     /// The Jinja template of a conversation.
     pub chat_template: Option<String>,
+    /// The special tokens that the template knows by name, as far as the files name them.
+    pub template_tokens: BTreeMap<String, String>,
 }
 
 impl TokenizerImport {
@@ -63,12 +66,30 @@ impl TokenizerImport {
                 file.display()
             );
         }
-        Ok(Self { section, vocab_size, bos: None, add_bos: false, eos: Vec::new(), chat_template: None })
+        Ok(Self {
+            section,
+            vocab_size,
+            bos: None,
+            add_bos: false,
+            eos: Vec::new(),
+            chat_template: None,
+            template_tokens: BTreeMap::new(),
+        })
     }
 
     /// The id of the token with exactly this text.
     pub fn id_of(&self, text: &str) -> Option<u32> {
         TokenizerTables::parse(&self.section).ok()?.id_of(text.as_bytes())
+    }
+
+    /// Names a token for the template, unless it is named already.
+    fn name_token(&mut self, name: &str, id: u32) {
+        let text = TokenizerTables::parse(&self.section)
+            .ok()
+            .and_then(|tables| Some(String::from_utf8_lossy(tables.token(id)?).into_owned()));
+        if let Some(text) = text {
+            self.template_tokens.entry(name.to_owned()).or_insert(text);
+        }
     }
 
     fn add_eos(&mut self, ids: impl IntoIterator<Item = u32>) {

@@ -30,6 +30,8 @@ pub mod kind {
     pub const TOKENIZER: [u8; 4] = *b"TOKN";
     /// The tensor table.
     pub const TENSORS: [u8; 4] = *b"TENS";
+    /// The chat template; a model may have none, and a reader need not know it.
+    pub const CHAT: [u8; 4] = *b"CHAT";
     /// The tensors' values and scales.
     pub const DATA: [u8; 4] = *b"DATA";
 }
@@ -98,7 +100,7 @@ impl<'a> SectionIter<'a> {
 /// Holding one guarantees: magic and version are known, every section lies in the file and matches its
 /// checksum, the configuration is possible, the tensor table holds every tensor that the configuration needs
 /// and no other, each with the right shape and inside the `DATA` section. The tokenizer's section is checked
-/// by [`tokenizer`](crate::tokenizer) when it is opened.
+/// by [`tokenizer`](crate::tokenizer) when it is opened, the chat template's by [`chat`](crate::chat).
 #[derive(Clone, Debug)]
 pub struct PackedFile<'a> {
     sections: SectionIter<'a>,
@@ -195,6 +197,11 @@ impl<'a> PackedFile<'a> {
     /// The tokenizer's section.
     pub fn tokenizer_section(&self) -> &'a [u8] {
         self.tokenizer
+    }
+
+    /// The chat template's section, if there is one: see [`chat`](crate::chat).
+    pub fn chat_section(&self) -> Option<&'a [u8]> {
+        self.sections().find(|section| section.kind == kind::CHAT).map(|section| section.bytes)
     }
 
     /// The tensor of `role`, in `layer` for a role that occurs in every layer (ignored for the others).

@@ -45,6 +45,7 @@
 //! | --- | --- |
 //! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format |
 //! | `TOKN` | the tokenizer, see [`tokenizer`]; empty for a model without one |
+//! | `CHAT` | the chat template, see [`chat`]; a model without one has no such section (flag bit 0 is not set) |
 //! | `TENS` | the tensor table: one entry of 48 bytes for each tensor |
 //! | `DATA` | the tensors' values and scales |
 //!
@@ -88,6 +89,7 @@
 extern crate std;
 
 mod bytes;
+pub mod chat;
 mod checksum;
 mod config;
 mod container;

@@ -50,8 +50,6 @@ pub struct Meta<'a> {
     pub tool: &'a str,
     /// How the weights were quantized, for people; empty when nothing is to be said of it.
     pub recipe: &'a str,
-    /// Chat template in its source form (Jinja), empty when there is none.
-    pub chat_template: &'a str,
     /// The token that begins a text, where the model knows one.
     pub bos: Option<u32>,
     /// Whether a prompt begins with `bos`.

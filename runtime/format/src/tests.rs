@@ -52,7 +52,6 @@ fn meta() -> Meta<'static> {
         source: "test",
         tool: "sprat-format tests",
         recipe: "",
-        chat_template: "",
         bos: Some(1),
         add_bos: true,
         end_tokens: heapless::Vec::from_slice(&[2, 3]).unwrap(),
@@ -88,7 +87,7 @@ fn content(spec: &TensorSpec, index: usize) -> (Vec<u8>, Vec<u8>) {
 fn pack(meta: &Meta, specs: &[TensorSpec]) -> Vec<u8> {
     let mut buffer = [0; 512];
     let mut writer =
-        Writer::begin(Memory::default(), meta.encode(&mut buffer).unwrap(), b"tokens", specs).unwrap();
+        Writer::begin(Memory::default(), meta.encode(&mut buffer).unwrap(), b"tokens", b"", specs).unwrap();
     for (index, spec) in specs.iter().enumerate() {
         let (values, scales) = content(spec, index);
         writer.tensor(&values, &scales).unwrap();
@@ -412,7 +411,7 @@ fn the_writer_checks_order_sizes_and_number() {
     let specs = specs(&config());
     let mut swapped = specs.clone();
     swapped.swap(0, 1);
-    let begin = |specs| Writer::begin(Memory::default(), b"", b"", specs);
+    let begin = |specs| Writer::begin(Memory::default(), b"", b"", b"", specs);
     assert!(matches!(begin(&swapped), Err(WriteError::Order { index: 1 })));
     let mut writer = begin(&specs).ok().unwrap();
     assert_eq!(writer.tensor(&[0; 3], &[]), Err(WriteError::TensorBytes { index: 0, need: 24, have: 3 }));

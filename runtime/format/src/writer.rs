@@ -6,6 +6,8 @@
 
 use core::fmt;
 
+use heapless::Vec;
+
 use crate::bytes::align_up;
 use crate::checksum::Checksum;
 use crate::container::{ALIGNMENT, HEADER_BYTES, MAGIC, SECTION_BYTES, VERSION_MAJOR, VERSION_MINOR, kind};
@@ -69,7 +71,8 @@ impl<E: fmt::Display> fmt::Display for WriteError<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for WriteError<E> {}
 
-const SECTIONS: usize = 4;
+/// The most sections that are written.
+const SECTIONS: usize = 5;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -77,6 +80,8 @@ struct Entry {
     offset: u64,
     length: u64,
     checksum: u32,
+    /// Whether a reader that does not know it must refuse the file.
+    required: bool,
 }
 
 /// A packed file in the making.
@@ -86,14 +91,15 @@ pub struct Writer<'s, S: Sink> {
     written: usize,
     /// Bytes of values of the tensor that is being written.
     value_bytes: u64,
-    sections: [Entry; SECTIONS],
+    sections: Vec<Entry, SECTIONS>,
     data: Checksum,
     data_at: u64,
     data_bytes: u64,
 }
 
 impl<'s, S: Sink> Writer<'s, S> {
-    /// Writes everything but tensors and header. `meta` comes from [`Meta::encode`](crate::Meta::encode),
+    /// Writes everything but tensors and header. `meta` comes from [`Meta::encode`](crate::Meta::encode), `tokenizer`
+    /// and `chat` are these sections, empty for a model without; an empty `chat` makes no section. The
     /// `specs` are sorted by layer (those outside the layers last), then by role.
     ///
     /// # Errors
@@ -102,29 +108,42 @@ impl<'s, S: Sink> Writer<'s, S> {
         mut sink: S,
         meta: &[u8],
         tokenizer: &[u8],
+        chat: &[u8],
         specs: &'s [TensorSpec],
     ) -> Result<Self, WriteError<S::Error>> {
         if let Some(index) = specs.windows(2).position(|pair| pair[0].key() >= pair[1].key()) {
             return Err(WriteError::Order { index: index + 1 });
         }
-        let mut end = (HEADER_BYTES + SECTIONS * SECTION_BYTES) as u64;
-        let mut place = |kind, length: usize| {
+        let lengths = [
+            (kind::META, meta.len()),
+            (kind::TOKENIZER, tokenizer.len()),
+            (kind::CHAT, chat.len()),
+            (kind::TENSORS, specs.len() * TENSOR_BYTES),
+            (kind::DATA, 0),
+        ];
+        let wanted = lengths.into_iter().filter(|&(kind, length)| kind != kind::CHAT || length > 0);
+        let mut end = (HEADER_BYTES + wanted.clone().count() * SECTION_BYTES) as u64;
+        let mut sections = Vec::<_, SECTIONS>::new();
+        for (kind, length) in wanted {
             let offset = align_up(end, ALIGNMENT).ok_or(WriteError::TooLarge)?;
             end = offset.checked_add(length as u64).ok_or(WriteError::TooLarge)?;
-            Ok(Entry { kind, offset, length: length as u64, checksum: 0 })
-        };
-        let mut sections = [
-            place(kind::META, meta.len())?,
-            place(kind::TOKENIZER, tokenizer.len())?,
-            place(kind::TENSORS, specs.len() * TENSOR_BYTES)?,
-            place(kind::DATA, 0)?,
-        ];
-        for (section, bytes) in sections.iter_mut().zip([meta, tokenizer]) {
+            let length = length as u64;
+            sections.extend([Entry { kind, offset, length, checksum: 0, required: kind != kind::CHAT }]);
+        }
+        for section in &mut sections {
+            let bytes = match section.kind {
+                kind::META => meta,
+                kind::TOKENIZER => tokenizer,
+                kind::CHAT => chat,
+                _ => break,
+            };
             section.checksum = Checksum::of(bytes);
             sink.write_at(section.offset, bytes).map_err(WriteError::Sink)?;
         }
-        let table = &mut sections[2];
-        let (mut digest, mut at, mut data_end) = (Checksum::new(), table.offset, 0u64);
+        let offset_of =
+            |kind| sections.iter().find(|section| section.kind == kind).map_or(0, |section| section.offset);
+        let (table_at, data_at) = (offset_of(kind::TENSORS), offset_of(kind::DATA));
+        let (mut digest, mut at, mut data_end) = (Checksum::new(), table_at, 0u64);
         for spec in specs {
             let values_at = data_end;
             let scales_at = next(values_at, spec.value_bytes())?;
@@ -134,8 +153,7 @@ impl<'s, S: Sink> Writer<'s, S> {
             sink.write_at(at, &entry).map_err(WriteError::Sink)?;
             at += TENSOR_BYTES as u64;
         }
-        table.checksum = digest.value();
-        let data_at = sections[3].offset;
+        set_checksum(&mut sections, kind::TENSORS, digest.value());
         let data = Checksum::new();
         Ok(Self { sink, specs, written: 0, value_bytes: 0, sections, data, data_at, data_bytes: 0 })
     }
@@ -211,29 +229,40 @@ impl<'s, S: Sink> Writer<'s, S> {
         if written != specs.len() {
             return Err(WriteError::TensorCount { need: specs.len(), have: written });
         }
-        sections[3].length = data_bytes;
-        sections[3].checksum = data.value();
+        set_checksum(&mut sections, kind::DATA, data.value());
+        let count = sections.len();
+        if let Some(section) = sections.last_mut() {
+            section.length = data_bytes;
+        }
         let length = data_at + data_bytes;
         let mut head = [0; HEADER_BYTES + SECTIONS * SECTION_BYTES];
+        let head = &mut head[..HEADER_BYTES + count * SECTION_BYTES];
         head[0..8].copy_from_slice(&MAGIC);
         head[8..10].copy_from_slice(&VERSION_MAJOR.to_le_bytes());
         head[10..12].copy_from_slice(&VERSION_MINOR.to_le_bytes());
-        head[12..16].copy_from_slice(&(SECTIONS as u32).to_le_bytes());
+        head[12..16].copy_from_slice(&(count as u32).to_le_bytes());
         head[16..24].copy_from_slice(&length.to_le_bytes());
         for (section, entry) in sections.iter().zip(head[HEADER_BYTES..].chunks_exact_mut(SECTION_BYTES)) {
             entry[0..4].copy_from_slice(&section.kind);
             entry[4..8].copy_from_slice(&section.checksum.to_le_bytes());
             entry[8..16].copy_from_slice(&section.offset.to_le_bytes());
             entry[16..24].copy_from_slice(&section.length.to_le_bytes());
-            entry[24..28].copy_from_slice(&1u32.to_le_bytes());
+            entry[24..28].copy_from_slice(&u32::from(section.required).to_le_bytes());
         }
         let mut digest = Checksum::new();
         digest.update(&head[..28]);
         digest.update(&head[HEADER_BYTES..]);
         head[28..32].copy_from_slice(&digest.value().to_le_bytes());
-        sink.write_at(0, &head).map_err(WriteError::Sink)?;
+        sink.write_at(0, head).map_err(WriteError::Sink)?;
         Ok((sink, length))
     }
+}
+
+fn set_checksum(sections: &mut [Entry], kind: [u8; 4], checksum: u32) {
+    sections
+        .iter_mut()
+        .filter(|section| section.kind == kind)
+        .for_each(|section| section.checksum = checksum);
 }
 
 /// The aligned offset behind `bytes` at `at`.

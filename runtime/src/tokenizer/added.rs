@@ -3,6 +3,8 @@
 //! As Hugging Face's `tokenizers` does it (`added_vocabulary.rs`): leftmost match, longest of those, in two
 //! passes. A special token that is to stay text still takes its place: no other token is sought inside of it.
 
+use core::ops::Range;
+
 use sprat_format::tokenizer::{Added, AddedFlags, Properties, TokenFlags, TokenizerTables};
 
 use super::Special;
@@ -44,9 +46,15 @@ impl AddedTokens {
         text: &'t str,
         second_pass: bool,
         special: Special,
+        contents: &'a [Range<usize>],
     ) -> Splits<'a, 'm, 't> {
-        Splits { added: self, tables, text, second_pass, special, start: 0, scan: 0, token: None }
+        Splits { added: self, tables, text, second_pass, special, contents, start: 0, scan: 0, token: None }
     }
+}
+
+/// Whether a part of a text shares a byte with any of others.
+pub(super) fn overlaps(parts: &[Range<usize>], part: &Range<usize>) -> bool {
+    parts.iter().any(|other| other.start < part.end && part.start < other.end)
 }
 
 /// The parts of a text, in order.
@@ -56,6 +64,8 @@ pub(super) struct Splits<'a, 'm, 't> {
     text: &'t str,
     second_pass: bool,
     special: Special,
+    /// Parts of the text that no special token may touch.
+    contents: &'a [Range<usize>],
     /// Where the text begins that has not been returned yet.
     start: usize,
     /// Where the next token may begin: before `start` if the last one took white space behind it.
@@ -101,7 +111,8 @@ impl<'m> Splits<'_, 'm, '_> {
             };
             let (start, end) = (at, at + added.bytes.len());
             at = end;
-            if self.special == Special::AsText && self.tables.flags(added.id).any(TokenFlags::SPECIAL) {
+            let as_text = self.special == Special::AsText || overlaps(self.contents, &(start..end));
+            if as_text && self.tables.flags(added.id).any(TokenFlags::SPECIAL) {
                 continue;
             }
             let before = self.text.get(..start).unwrap_or_default();

@@ -2,9 +2,11 @@
 //!
 //! Every function returns `None` if the scratch is too small; the caller knows how much would do.
 
+use core::ops::Range;
+
 use sprat_format::tokenizer::{Prefix, Settings, TokenFlags, TokenizerKind, TokenizerTables};
 
-use super::added::{AddedTokens, Split};
+use super::added::{AddedTokens, Split, overlaps};
 use super::merge::Symbols;
 use super::pieces::{Piece, Pieces};
 use super::{EncodeError, Special, normalize};
@@ -33,7 +35,7 @@ impl<'a, 'm> Encoder<'a, 'm> {
     /// Encodes a whole text.
     pub(super) fn encode(mut self, text: &str, scratch: &mut [u32]) -> Option<Result<usize, EncodeError>> {
         let mut at_start = true;
-        for outer in self.added.split(self.tables, text, false, self.special) {
+        for outer in self.added.split(self.tables, text, false, self.special, &[]) {
             match outer {
                 Split::Token(id) => self.output.push(id),
                 Split::Text(segment) => self.segment(segment, at_start, scratch)?,
@@ -43,10 +45,42 @@ impl<'a, 'm> Encoder<'a, 'm> {
         Some(self.output.finish())
     }
 
+    /// Encodes a text whose special tokens come from outside of `contents`; unless `at_start`, it goes on where
+    /// another one ended.
+    pub(super) fn encode_pieces(
+        mut self,
+        text: &str,
+        contents: &[Range<usize>],
+        mut at_start: bool,
+        scratch: &mut [u32],
+    ) -> Option<Result<usize, EncodeError>> {
+        let prefix = self.settings.prefix;
+        if !at_start {
+            self.settings.prefix = Prefix::None;
+        }
+        let added = self.added;
+        for outer in added.split(self.tables, text, false, Special::Parse, contents) {
+            match outer {
+                Split::Token(id) => self.output.push(id),
+                Split::Text(segment) => {
+                    let from = segment.as_ptr().addr() - text.as_ptr().addr();
+                    // What is matched after normalization has no places in the text any more.
+                    self.special = match overlaps(contents, &(from..from + segment.len())) {
+                        true => Special::AsText,
+                        false => Special::Parse,
+                    };
+                    self.segment(segment, at_start, scratch)?;
+                }
+            }
+            (at_start, self.settings.prefix) = (false, prefix);
+        }
+        Some(self.output.finish())
+    }
+
     /// Encodes what the first pass of added tokens has left; it is not empty.
     fn segment(&mut self, text: &str, mut at_start: bool, scratch: &mut [u32]) -> Option<()> {
         let (text, scratch) = self.normalized(text, at_start, scratch)?;
-        for inner in self.added.split(self.tables, text, true, self.special) {
+        for inner in self.added.split(self.tables, text, true, self.special, &[]) {
             match inner {
                 Split::Token(id) => self.output.push(id),
                 Split::Text(part) => {

@@ -113,6 +113,7 @@ fn laptop(packed: &Path, subject: &Subject, sampler: SamplerConfig, seed: u64) -
             sampler,
             seed,
             kernels: Some(kernels.name().to_owned()),
+            chat: None,
             context: None,
             threads: 2,
         };

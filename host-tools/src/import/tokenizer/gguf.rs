@@ -69,6 +69,11 @@ pub fn gguf(file: &Path, metadata: &Metadata<'_>, model_vocab: u32) -> Result<Op
     for name in ["eos", "eot"] {
         import.add_eos(id(name)?);
     }
+    for (name, key) in [("bos_token", "bos"), ("eos_token", "eos")] {
+        if let Some(id) = id(key)? {
+            import.name_token(name, id);
+        }
+    }
     import.chat_template = metadata.text("tokenizer.chat_template")?.map(str::to_owned);
     Ok(Some(import))
 }

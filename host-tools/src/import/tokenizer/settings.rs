@@ -33,12 +33,23 @@ pub fn add_companions(import: &mut TokenizerImport, directory: &Path, model_voca
         }
         import.add_eos(eos);
         import.chat_template = template(&config);
+        for name in ["bos_token", "eos_token", "pad_token", "unk_token"] {
+            if let Some(text) = named(&config, name) {
+                import.template_tokens.insert(name.to_owned(), text.to_owned());
+            }
+        }
     }
     let generation_file = directory.join("generation_config.json");
     if let Some(config) = json(&generation_file)? {
         let ids = |name: &str| ids(&generation_file, &config, name, model_vocab);
         import.bos = import.bos.or(ids("bos_token_id")?.first().copied());
         import.add_eos(ids("eos_token_id")?);
+    }
+    // A file of its own counts more than the configuration's entry.
+    if let Some(Some(text)) =
+        json(&directory.join("chat_template.json"))?.map(|config: Value| template(&config))
+    {
+        import.chat_template = Some(text);
     }
     let template_file = directory.join("chat_template.jinja");
     if template_file.is_file() {

@@ -47,6 +47,7 @@ fn compare(packed: &Path, prompt: &str, special: bool, kernels: Option<&str>) {
                 sampler,
                 seed,
                 kernels: Some(kernels.name().to_owned()),
+                chat: None,
                 context: None,
                 threads: 2,
             };

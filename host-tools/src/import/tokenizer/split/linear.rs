@@ -19,10 +19,7 @@ pub fn check(automaton: &Automaton) -> Result<()> {
         let steps = (0..automaton.end()).map(move |class| automaton.step(state, class));
         steps.filter(|&(next, matched)| next != 0 && !matched).map(|(next, _)| next).collect::<Vec<_>>()
     };
-    ensure!(
-        !has_cycle([1], silent),
-        "it can read on without end and match nothing, again at each place"
-    );
+    ensure!(!has_cycle([1], silent), "it can read on without end and match nothing, again at each place");
     let mut begins = Vec::new();
     for state in 1..automaton.states() {
         for class in 0..automaton.end() {
