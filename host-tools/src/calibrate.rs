@@ -1,10 +1,10 @@
 //! Quantization that looks at a text: what is rounded, and how, is decided by what the runtime computes on it.
 //!
 //! Rounding to nearest treats every weight alike. Calibration first moves scales to where they make the rounding
-//! smaller without changing the function ([`migrate`]), then rounds each matrix so that its outputs err least, from the
-//! first layer to the last, each on the inputs that the quantized layers before it really give it ([`round`]), and
+//! smaller without changing the function (`migrate`), then rounds each matrix so that its outputs err least, from the
+//! first layer to the last, each on the inputs that the quantized layers before it really give it (`round`), and
 //! keeps of every decision what the runtime's divergence from the checkpoint says is better. A budget of bytes or of
-//! divergence then chooses which matrices stay in half precision ([`choose`]). Everything is measured by the device's
+//! divergence then chooses which matrices stay in half precision (`choose`). Everything is measured by the device's
 //! own code, and the outcome does not depend on the number of threads.
 
 mod choose;

@@ -1,8 +1,8 @@
 //! Chat templates: a checkpoint's Jinja becomes the small form that a device executes.
 //!
 //! A template is a program, and what it does is found out by running it: conversations of marked contents show which
-//! text stands between them ([`probe`]). Whether that is all that the template does, many random conversations must
-//! show: both forms have to give the same text for every one ([`verify`]). What does not come out equal is refused, with
+//! text stands between them (`probe`). Whether that is all that the template does, many random conversations must
+//! show: both forms have to give the same text for every one (`verify`). What does not come out equal is refused, with
 //! the conversation that showed it, rather than packed almost right.
 
 mod builtin;

@@ -3,7 +3,7 @@
 //! The specification is `docs/gguf.md` of the ggml project. A file is read without trusting it: every length is held
 //! against the bytes that are there before anything is allocated, and what is kept borrows from the file.
 //!
-//! llama.cpp writes the same models as Hugging Face in other words. [`architecture`] says them in Hugging Face's, so
+//! llama.cpp writes the same models as Hugging Face in other words. `architecture` says them in Hugging Face's, so
 //! that one blueprint serves both: metadata become the settings of a `config.json`, tensors get other names, and what
 //! llama.cpp's conversion does to weights is taken into account:
 //!

@@ -54,7 +54,7 @@ fn a_transcript_knows_what_was_said() {
     let mut transcript = Transcript::new(&mut buffer);
     transcript.push(Piece::Template("U: ")).unwrap();
     transcript.push(Piece::Content("né")).unwrap();
-    assert_eq!((transcript.text(), transcript.contents()), ("U: né", &[3..6][..]));
+    assert_eq!((transcript.text(), transcript.contents()), ("U: né", core::slice::from_ref(&(3..6))));
     assert_eq!(transcript.push(Piece::Template("abc")), Err(ChatError::Buffer { need: 9, have: 8 }));
     assert_eq!(transcript.text(), "U: né");
     transcript.clear();

@@ -26,6 +26,8 @@ struct Subject {
     open: OpenOptions,
     prompt: &'static str,
     special: bool,
+    /// Tokens of context, where it is not what the model was trained for.
+    context: Option<u32>,
     /// Tokens that are asked for.
     steps: u32,
     /// Whether that many come; else at least a quarter of them.
@@ -43,6 +45,7 @@ fn made_up(folder: &Path) -> Subject {
         open: OpenOptions { tokenizer, ..OpenOptions::default() },
         prompt: "abc de",
         special: false,
+        context: None,
         steps: STEPS,
         goes_on: true,
     }
@@ -53,7 +56,15 @@ fn of_the_zoo(family: &str, folder: &Path) -> Option<Subject> {
     let source = reference(family, &format!("data/zoo/{family}"))?;
     let tokenizer = Some(write_tokenizer_bin(folder, VOCAB_SIZE).unwrap());
     let open = OpenOptions { tokenizer, ..OpenOptions::default() };
-    Some(Subject { source, open, prompt: "abc de", special: false, steps: 40, goes_on: false })
+    Some(Subject {
+        source,
+        open,
+        prompt: "abc de",
+        special: false,
+        context: Some(64),
+        steps: 40,
+        goes_on: false,
+    })
 }
 
 fn stories(test: &str) -> Option<Subject> {
@@ -65,6 +76,7 @@ fn stories(test: &str) -> Option<Subject> {
         open: OpenOptions { tokenizer, ..OpenOptions::default() },
         prompt: "Once upon a time",
         special: false,
+        context: None,
         steps: STEPS,
         goes_on: true,
     })
@@ -77,6 +89,7 @@ fn default_model() -> Subject {
         open: OpenOptions::default(),
         prompt: "<|user|>Tell me a story.<|assistant|>",
         special: true,
+        context: None,
         steps: STEPS,
         goes_on: true,
     }
@@ -146,7 +159,7 @@ fn compare(
     let folder = tempfile::tempdir().unwrap();
     for &(weights, kv, layout) in forms {
         let checkpoint = Checkpoint::open(&subject.source, &subject.open).unwrap();
-        let options = PackOptions { weights, kv, layout, ..PackOptions::default() };
+        let options = PackOptions { weights, kv, layout, context: subject.context, ..PackOptions::default() };
         let context = options.limits(&checkpoint.config).unwrap().context;
         let pack_as = |options: &PackOptions, name: &str| {
             let path = folder.path().join(name);
