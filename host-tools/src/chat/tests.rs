@@ -95,7 +95,7 @@ fn published_templates_compile() {
             GEMMA3,
             Some("<end_of_turn>"),
             true,
-            false,
+            true,
             true,
             "<s><start_of_turn>user\nS\n\nU<end_of_turn>\n<start_of_turn>model\n",
         ),
