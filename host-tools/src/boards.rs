@@ -19,7 +19,7 @@ const TABLE: &str = include_str!("boards/boards.toml");
 
 const KIB: u64 = 1024;
 /// Flash for a firmware unless the board says another number: what the emulated board's takes, rounded up.
-const FIRMWARE_KIB: u64 = 128;
+const FIRMWARE_KIB: u64 = 96;
 
 /// What kind of memory it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
