@@ -77,6 +77,8 @@ impl<'m> Image<'m> {
     ///
     /// # Errors
     /// The first thing found wrong.
+    // A stack frame of its own, which ends before the model runs.
+    #[inline(never)]
     pub fn new(bytes: &'m [u8]) -> Result<Self, ImageError> {
         Self::check(bytes, PackedFile::parse)
     }

@@ -160,7 +160,7 @@ fn no_allocator_is_linked() {
 
 /// The most that the emulated Cortex-M4F's firmware may take, without the packed model. 64 KiB is the goal; this is
 /// what holds today.
-const MOST_FIRMWARE_BYTES: u64 = 84 * 1024;
+const MOST_FIRMWARE_BYTES: u64 = 88 * 1024;
 
 #[test]
 fn the_firmware_stays_small() {

@@ -144,6 +144,8 @@ impl<'m> TokenizerTables<'m> {
     ///
     /// # Errors
     /// [`TokenizerError`]: the first thing found that breaks the layout described in the module.
+    // A stack frame of its own, which ends before the model runs.
+    #[inline(never)]
     pub fn parse(section: &'m [u8]) -> Result<Self, TokenizerError> {
         let mut cutter = Cutter { rest: section, total: section.len(), cut: 0 };
         let header = cutter.take(1, HEADER_BYTES)?;
