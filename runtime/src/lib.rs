@@ -79,7 +79,7 @@ mod tests;
 pub mod tokenizer;
 mod weights;
 
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, SlideError};
 pub use generate::{Generator, StopReason};
 pub use hash::LogitsHash;
 pub use image::{Image, ImageError};

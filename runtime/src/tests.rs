@@ -11,6 +11,7 @@ use crate::*;
 
 mod cost;
 mod families;
+mod slide;
 mod teams;
 
 /// A sink that keeps the file in memory.
