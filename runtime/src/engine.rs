@@ -3,10 +3,12 @@
 //! The engine owns nothing but its place in the text. The model stays in flash, everything that changes lies in
 //! the caller's arena.
 
+mod mark;
 mod slide;
 
 use sprat_format::{Limits, messages};
 
+pub use self::mark::{Mark, MarkError};
 use self::slide::Slide;
 pub use self::slide::SlideError;
 
@@ -323,6 +325,18 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         let compute = Compute { kernels: self.kernels, team: self.team, meter };
         let config = self.image.config();
         logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, &mut each);
+    }
+
+    /// Computes the logits from what they are computed from, where there is room for all.
+    fn recompute_logits(&mut self) {
+        if self.logits_in_blocks() {
+            return;
+        }
+        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
+        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
+        let each = &mut |_, _: &mut [f32]| self.meter.begin(Stage::Outside);
+        let config = self.image.config();
+        logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
     }
 
     /// Tokenizes a text, without the token that begins a text.

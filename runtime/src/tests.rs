@@ -11,6 +11,7 @@ use crate::*;
 
 mod cost;
 mod families;
+mod mark;
 mod slide;
 mod teams;
 
