@@ -15,6 +15,7 @@
 //! fields that end in `percent` in per cent.
 
 mod chart;
+mod endless;
 mod figures;
 mod files;
 mod html;
@@ -44,6 +45,7 @@ use layers::{LayerErrors, Residuals};
 use metrics::{Distribution, Tally};
 use worst::Place;
 
+pub use endless::{Endless, EndlessOptions, Outcome as PolicyOutcome, Policy, endless};
 pub use files::FileSum;
 pub use html::to_html;
 pub use metrics::{HistogramBin, PositionBin};

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sprat::Image;
 use sprat_format::chat::{self, ChatTemplate};
+use sprat_format::prefix::Prefix;
 use sprat_format::{Config, Element, Limits, PackedFile, Role};
 
 use crate::import::Checkpoint;
@@ -27,6 +28,9 @@ pub use tensors::{Order, RoleSum, add_statistics};
 /// Roles whose tensors come from numbers of the configuration and are no parameters.
 const COMPUTED: [&str; 3] =
     [Role::RotaryFrequencies.name(), Role::WindowFrequencies.name(), Role::AlibiSlopes.name()];
+
+/// Characters that are shown of a text.
+const SHOWN_CHARACTERS: usize = 60;
 
 /// What a file is found to be.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +63,8 @@ pub struct Inspection {
     pub tokenizer: Option<Value>,
     /// The chat template: its name, its size, whom it gives a place; empty when there is none.
     pub chat_template: String,
+    /// The text that was read when the file was packed: its tokens, its size, its beginning; empty when there is none.
+    pub prefix: String,
     /// Bytes of the packed file, or of all tensors of a checkpoint.
     pub file_bytes: u64,
     /// What the tensors of each role take of them, the largest first.
@@ -176,6 +182,7 @@ pub fn inspect_image(image: &Image<'_>) -> Inspection {
         end_tokens: meta.end_tokens.to_vec(),
         tokenizer: tokenizer_info(file.tokenizer_section()),
         chat_template: template_of(file),
+        prefix: prefix_of(image),
         file_bytes,
         roles: tensors::role_sums(&tensors, file.tokenizer_section().len() as u64, file_bytes),
         sections,
@@ -217,6 +224,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint) -> Inspection {
             0 => String::new(),
             length => format!("Jinja, {length} bytes"),
         },
+        prefix: String::new(),
         file_bytes,
         roles: tensors::role_sums(&tensors, 0, file_bytes),
         sections: Vec::new(),
@@ -244,6 +252,33 @@ fn template_of(file: &PackedFile<'_>) -> String {
     let stop = template.stop().map_or_else(String::new, |stop| format!(", answers end at {stop:?}"));
     let roles = roles.collect::<Vec<_>>().join(", ");
     format!("{} ({} bytes) for {roles}{stop}", template.name(), section.len())
+}
+
+/// The text that was read when the file was packed.
+fn prefix_of(image: &Image<'_>) -> String {
+    let Some(section) = image.file().prefix_section() else { return String::new() };
+    let prefix = match Prefix::parse(section, image.config()) {
+        Ok(prefix) => prefix,
+        Err(error) => return format!("damaged: {error}"),
+    };
+    let ids = prefix.tokens.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id));
+    let bytes = |tokenizer: &sprat::Tokenizer<'_>| -> Vec<u8> {
+        ids.flat_map(|id| tokenizer.token_bytes(id).iter().copied()).collect()
+    };
+    let text = image.tokenizer().map(bytes).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
+    let more = if shown.len() < text.len() { " ..." } else { "" };
+    let after = prefix.shape.after.map_or("a text", |role| match role {
+        chat::Role::System => "a system message",
+        _ => "messages",
+    });
+    format!(
+        "{after} of {} tokens, kv {}, {} bytes: {shown:?}{more}",
+        prefix.shape.tokens,
+        kv_name(prefix.shape.kv),
+        grouped(section.len() as u64)
+    )
 }
 
 fn tokenizer_info(section: &[u8]) -> Option<Value> {
@@ -319,6 +354,9 @@ impl Inspection {
         row("tokenizer", self.tokenizer_text());
         let template = if self.chat_template.is_empty() { "none" } else { &self.chat_template };
         row("chat template", template.to_owned());
+        if !self.prefix.is_empty() {
+            row("read before", self.prefix.clone());
+        }
         let widest = rows.iter().map(|[name, _]| name.len()).max().unwrap_or(0);
         let mut out: String =
             rows.iter().map(|[name, value]| format!("{name:<widest$}  {value}\n")).collect();

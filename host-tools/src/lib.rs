@@ -22,6 +22,7 @@ pub mod model;
 pub mod output;
 pub mod pack;
 pub mod plan;
+pub mod prefix;
 pub mod progress;
 pub mod quantize;
 pub mod run;

@@ -83,6 +83,11 @@ impl Unfinished {
         self.file.as_file()
     }
 
+    /// Where it is until it is finished.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Puts the file in its place, where it replaces what was there.
     ///
     /// # Errors

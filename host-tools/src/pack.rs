@@ -11,7 +11,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
 use sprat_board_support::memory::PROMPT_BYTES_A_TOKEN;
 use sprat_format::tokenizer::TokenizerTables;
-use sprat_format::{Config, Element, KvType, Layout as RowLayout, Limits, Meta, Role, TensorSpec, Writer};
+use sprat_format::{
+    Config, Element, InsertError, KvType, Layout as RowLayout, Limits, Meta, Role, TensorSpec, Writer,
+    insert_section,
+};
 
 use crate::chat::{self, ChatOptions, ChatSource, Compiled};
 use crate::import::{Checkpoint, MAX_END_TOKENS};
@@ -261,6 +264,25 @@ pub(crate) fn write_tensors<W: Write + Seek>(
         write(&mut Tensors { writer: &mut writer }, spec)?;
     }
     let (sink, length) = writer.finish().map_err(failed)?;
+    sink.into_inner().flush()?;
+    Ok(length)
+}
+
+/// Writes a packed file with one more section, or with this one instead of one of its kind, and returns its length.
+///
+/// # Errors
+/// It is no packed file; a failed write.
+pub(crate) fn with_section(
+    packed: &[u8],
+    kind: [u8; 4],
+    content: &[u8],
+    out: impl Write + Seek,
+) -> Result<u64> {
+    let (sink, length) =
+        insert_section(packed, kind, content, SeekSink::new(out)).map_err(|error| match error {
+            InsertError::Write(error) => failed(error),
+            other => anyhow!("{other}"),
+        })?;
     sink.into_inner().flush()?;
     Ok(length)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sprat::chat::{Chat, ChatError, Role, StopText, Transcript};
 use sprat::{Engine, Generator, Sampler, SamplerConfig, Special, StopReason};
 use sprat_board_support::memory::limits_for_context;
+use sprat_format::prefix::Prefix;
 
 use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
@@ -68,6 +69,8 @@ pub struct RunReport {
     pub text: String,
     /// Its tokens.
     pub tokens: Vec<u32>,
+    /// Tokens that were read when the model was packed: they are before the prompt and cost nothing.
+    pub prefix_tokens: usize,
     /// Tokens of the prompt, the beginning token included.
     pub prompt_tokens: usize,
     /// Why it ended: `end token`, `stop text`, `limit` or `context full`.
@@ -114,6 +117,17 @@ fn ask(engine: &mut Engine<'_, '_, '_>, chat: &mut Chat<'_>, turn: &ChatTurn) ->
     engine.prompt_pieces(&transcript).map_err(|error| anyhow!("{error}"))
 }
 
+/// Begins with the text that was read when the model was packed, if there is one and no system message comes instead.
+/// Returns its tokens, and whose message was its last.
+fn begin(engine: &mut Engine<'_, '_, '_>, options: &RunOptions) -> Result<(usize, Option<Role>)> {
+    let own_system = options.chat.as_ref().is_some_and(|turn| turn.system.is_some());
+    let image = engine.image();
+    let Some(section) = image.file().prefix_section().filter(|_| !own_system) else { return Ok((0, None)) };
+    let tokens = engine.load_prefix().map_err(|error| anyhow!("{error}"))?;
+    let prefix = Prefix::parse(section, image.config()).map_err(|error| anyhow!("{error}"))?;
+    Ok((tokens, prefix.shape.after))
+}
+
 /// A bound for the template's own text in one turn: each of its three parts is at most the section.
 fn chat_section_bytes(engine: &Engine<'_, '_, '_>) -> usize {
     3 * engine.image().file().chat_section().map_or(0, <[u8]>::len)
@@ -145,7 +159,10 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
             limits.prompt_bytes
         )
     };
+    let (prefix_tokens, after) = begin(&mut engine, options)?;
     let (prompt_tokens, stop) = match &options.chat {
+        // What was read before can be gone on with as it is.
+        None if prefix_tokens > 0 && options.prompt.is_empty() => (0, ""),
         None => {
             let fed = engine.prompt(&options.prompt, special).map_err(|error| anyhow!("{error}"));
             (fed.with_context(|| cannot("prompt", options.prompt.len()))?, "")
@@ -154,6 +171,7 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
             let mut chat = Chat::of(&image).map_err(|error| anyhow!("{error}")).with_context(|| {
                 format!("{} cannot be asked (sprat pack --chat-template gives it a template)", model.path())
             })?;
+            chat = Chat::after(*chat.template(), after);
             let fed = ask(&mut engine, &mut chat, turn);
             let fed = fed.with_context(|| cannot("message", turn.message.len()))?;
             (fed, chat.template().stop().unwrap_or_default())
@@ -162,7 +180,8 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     let prompt_seconds = start.elapsed().as_secs_f64();
 
     let (kernels, arena_bytes) = (engine.kernels().name(), engine.plan().arena_bytes);
-    let after_bos = image.meta().add_bos && options.prompt.is_empty() && options.chat.is_none();
+    let nothing_before = prefix_tokens == 0 && options.prompt.is_empty() && options.chat.is_none();
+    let after_bos = image.meta().add_bos && nothing_before;
     let mut decoder = tokenizer.stream_decoder(after_bos);
     let (mut text, mut tokens) = (String::new(), Vec::new());
     let mut stop = StopText::new(stop);
@@ -184,6 +203,7 @@ pub fn run(model: &Model, options: &RunOptions, mut show: impl FnMut(&str)) -> R
     stop.finish(&mut emit);
     let answer_seconds = start.elapsed().as_secs_f64();
     Ok(RunReport {
+        prefix_tokens,
         prompt_tokens,
         stop: if stop.found() { "stop text" } else { stop_name(generator.stop_reason()) },
         kernels,

@@ -5,8 +5,8 @@
 
 use sprat::format::messages;
 use sprat::{
-    Engine, EngineError, Generator, Image, ImageError, Kernels, Sampler, SamplerConfig, Special, StopReason,
-    Team,
+    Engine, EngineError, Generator, Image, ImageError, Kernels, PrefixError, Sampler, SamplerConfig, Special,
+    StopReason, Team,
 };
 
 use crate::console::{Console, Counter};
@@ -18,7 +18,7 @@ use crate::protocol::{Exit, Request, Stop};
 pub struct Answer {
     /// Name of the kernels that ran.
     pub kernel: &'static str,
-    /// Tokens read before the answer.
+    /// Tokens of the prompt, read before the answer; those that the laptop has read are not among them.
     pub prompt_tokens: u32,
     /// Tokens of the answer.
     pub answer_tokens: u32,
@@ -41,6 +41,8 @@ pub enum AppError {
     Model(ImageError),
     /// The arena was not laid out for this model.
     Arena(EngineError),
+    /// The text that was read when the model was packed is not for this firmware.
+    Prefix(PrefixError),
     /// The prompt was refused.
     Prompt(EngineError),
     /// A token could not be made.
@@ -52,7 +54,7 @@ impl AppError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Model(_) => Exit::ModelRefused,
-            Self::Arena(_) | Self::Prompt(_) | Self::Token(_) => Exit::EngineFailed,
+            Self::Arena(_) | Self::Prefix(_) | Self::Prompt(_) | Self::Token(_) => Exit::EngineFailed,
         }
     }
 }
@@ -60,6 +62,7 @@ impl AppError {
 messages!(AppError {
     Self::Model(error) => ("model refused: {}", error),
     Self::Arena(error) => ("arena refused: {}", error),
+    Self::Prefix(error) => ("{}", error),
     Self::Prompt(error) => ("prompt refused: {}", error),
     Self::Token(error) => ("no token: {}", error),
 });
@@ -88,7 +91,15 @@ pub fn answer(
     let loaded = counter.now();
 
     let special = if request.special { Special::Parse } else { Special::AsText };
-    let prompt_tokens = engine.prompt(request.prompt, special).map_err(AppError::Prompt)?;
+    let has_prefix = image.file().prefix_section().is_some();
+    if has_prefix {
+        engine.load_prefix().map_err(AppError::Prefix)?;
+    }
+    // What was read before can be gone on with as it is.
+    let prompt_tokens = match has_prefix && request.prompt.is_empty() {
+        true => 0,
+        false => engine.prompt(request.prompt, special).map_err(AppError::Prompt)?,
+    };
     let prefilled = counter.now();
 
     let config = SamplerConfig {
@@ -103,7 +114,7 @@ pub fn answer(
     if request.hash_logits {
         generator = generator.with_logits_hash();
     }
-    let after_bos = image.meta().add_bos && request.prompt.is_empty();
+    let after_bos = image.meta().add_bos && request.prompt.is_empty() && !has_prefix;
     let mut text = tokenizer.stream_decoder(after_bos);
     let (mut answer_tokens, mut decode) = (0, 0);
     loop {

@@ -17,6 +17,7 @@ mod chat;
 mod eval;
 mod inspect;
 mod plan;
+mod prefix;
 mod trim;
 
 pub(super) use bench::BenchArguments;
@@ -25,6 +26,7 @@ use chat::{TemplateArguments, TurnArguments};
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
+use prefix::PrefixArguments;
 pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
@@ -154,6 +156,8 @@ pub(super) struct PackArguments {
     name: Option<String>,
     #[command(flatten)]
     template: TemplateArguments,
+    #[command(flatten)]
+    pub prefix: PrefixArguments,
     #[command(flatten)]
     pub trim: TrimArguments,
     /// Refuse to pack what does not fit this board

@@ -18,14 +18,15 @@ use super::arguments::{
 use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::calibrate::{self, calibrate};
 use crate::emulate::{Emulated, Wanted};
-use crate::eval::evaluate;
+use crate::eval::{EndlessOptions, endless, evaluate};
 use crate::import::Checkpoint;
 use crate::inspect::{Opened, Order, add_statistics, diff, inspect_image};
 use crate::logits::{Feeding, logits};
 use crate::model::{Model, kernels};
-use crate::output::write_whole;
+use crate::output::{Unfinished, write_whole};
 use crate::pack::{self, PackOptions};
 use crate::plan::Subject;
+use crate::prefix;
 use crate::progress::bar;
 use crate::run::{RunOptions, run};
 use crate::table::grouped;
@@ -88,10 +89,19 @@ fn pack_checkpoint(arguments: &PackArguments, mut checkpoint: Checkpoint) -> Res
     // The RAM is known before anything is written; the flash only when the file is.
     check(0)?;
     let progress = bar("packing");
-    let length = match &arguments.calibration.calibrate {
-        Some(text) => calibrated(&checkpoint, &options, arguments, text, &progress, check)?,
-        None => pack::to_file(&checkpoint, &options, &arguments.output, &progress, check)?,
+    // A text can be read once the model is packed: until then the file has another name.
+    let prefix = match arguments.prefix.text() {
+        Some(text) => Some((text, Unfinished::beside(&arguments.output)?)),
+        None => None,
     };
+    let output = prefix.as_ref().map_or(arguments.output.as_path(), |(_, file)| file.path());
+    let mut length = match &arguments.calibration.calibrate {
+        Some(text) => calibrated(&checkpoint, &options, arguments, text, output, &progress, check)?,
+        None => pack::to_file(&checkpoint, &options, output, &progress, check)?,
+    };
+    if let Some((text, file)) = &prefix {
+        length = prefix::to_file(&Model::open_packed(file.path())?, text, &arguments.output, check)?;
+    }
     progress.finish_and_clear();
     let model = Model::open(&arguments.output, &arguments.open.options(), &progress)?;
     let image =
@@ -131,6 +141,7 @@ fn calibrated(
     options: &PackOptions,
     arguments: &PackArguments,
     text: &Path,
+    output: &Path,
     progress: &ProgressBar,
     check: impl FnOnce(u64) -> Result<()>,
 ) -> Result<u64> {
@@ -138,7 +149,7 @@ fn calibrated(
         .with_context(|| format!("cannot read the calibration text {}", text.display()))?;
     let calibrated = calibrate(checkpoint, options, &text, arguments.calibration.goals(), progress)?;
     progress.suspend(|| eprint!("{}", calibrated.to_text()));
-    calibrate::to_file(&calibrated, &arguments.output, check)
+    calibrate::to_file(&calibrated, output, check)
 }
 
 fn inspect_file(arguments: &InspectArguments) -> Result<()> {
@@ -251,9 +262,10 @@ fn logits_file(arguments: &LogitsArguments) -> Result<()> {
 }
 
 fn eval_files(arguments: &EvalArguments) -> Result<()> {
+    let Some(against) = &arguments.against else { return eval_endless(arguments) };
     let open = arguments.open.options();
     let progress = bar("packing");
-    let reference = Model::open(&arguments.against, &open, &progress)?;
+    let reference = Model::open(against, &open, &progress)?;
     let models = arguments.files.iter().map(|path| Model::open(path, &open, &progress));
     let models = models.collect::<Result<Vec<_>>>()?;
     progress.finish_and_clear();
@@ -262,7 +274,7 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
     let mut evaluation = evaluate(&models, &reference, &text, arguments.team.threads(), &progress)?;
     progress.finish_and_clear();
     if arguments.json.is_some() || arguments.html.is_some() {
-        let files = arguments.files.iter().chain([&arguments.against, &arguments.text]);
+        let files = arguments.files.iter().chain([against, &arguments.text]);
         let files: Vec<_> = files.chain(&open.tokenizer).map(PathBuf::as_path).collect();
         evaluation.attribute(command_line(), &files)?;
     }
@@ -276,6 +288,34 @@ fn eval_files(arguments: &EvalArguments) -> Result<()> {
         evaluation.write_html(path)?;
     }
     print(&evaluation.to_text())
+}
+
+/// What can be done when the context is full, for each model.
+fn eval_endless(arguments: &EvalArguments) -> Result<()> {
+    let open = arguments.open.options();
+    let text = read_text(arguments)?;
+    let wanted = &arguments.endless;
+    let options = EndlessOptions {
+        tokens: wanted.endless.unwrap_or_default(),
+        context: wanted.context,
+        sinks: wanted.sinks,
+        drop: wanted.drop,
+        threads: arguments.team.threads(),
+    };
+    let [file] = &arguments.files[..] else { bail!("one model at a time can read a text without end") };
+    let progress = bar("packing");
+    let model = Model::open(file, &open, &progress)?;
+    progress.finish_and_clear();
+    let progress = bar("reading");
+    let found = endless(&model, &text, &options, &progress)?;
+    progress.finish_and_clear();
+    if let Some(path) = &arguments.json {
+        write_whole(path, (serde_json::to_string_pretty(&found)? + "\n").as_bytes())?;
+    }
+    if let Some(path) = &arguments.chart {
+        found.write_chart(path)?;
+    }
+    print(&found.to_text())
 }
 
 /// The command as it was given, quoted where a shell needs it.

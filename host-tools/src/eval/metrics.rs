@@ -35,6 +35,11 @@ impl Distribution {
     }
 
     /// Kullback-Leibler divergence of `other` from this one, in nats.
+    /// Natural logarithm of a token's probability.
+    pub fn log_probability(&self, token: u32) -> f64 {
+        self.log[token as usize]
+    }
+
     fn divergence(&self, other: &Self) -> f64 {
         let terms = self.log.iter().zip(&other.log).map(|(p, q)| p.exp() * (p - q));
         // Rounding may leave equal distributions a hair below zero.

@@ -11,7 +11,9 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sprat_tools::fixture::{HuggingFace, Numbers, gguf};
 use sprat_tools::import::{Checkpoint, Dtype, OpenOptions};
+use sprat_tools::model as packed;
 use sprat_tools::pack::{self, PackOptions, WeightType};
+use sprat_tools::prefix::{self, PrefixText};
 
 /// Sizes of the models: as small as they get.
 const VOCABULARY: usize = 16;
@@ -101,6 +103,15 @@ pub fn seeds() -> anyhow::Result<Vec<(&'static str, &'static str, Vec<u8>)>> {
         pack::write(&checkpoint, &options, &mut packed, &ProgressBar::hidden())?;
         seeds.push(("packed_file", name, packed.into_inner()));
     }
+    let model = pack::to_memory(
+        &checkpoint,
+        &PackOptions { group: 8, context: Some(8), ..PackOptions::default() },
+        &ProgressBar::hidden(),
+    )?;
+    let with_prefix = directory.path().join("prefix.sprat");
+    let text = PrefixText::Raw("a b".into());
+    prefix::to_file(&packed::Model::from_memory(model, "m"), &text, &with_prefix, |_| Ok(()))?;
+    seeds.push(("packed_file", "prefix", std::fs::read(with_prefix)?));
     Ok(seeds)
 }
 

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 
 #[path = "emulated/bit_exact.rs"]
 mod bit_exact;
+#[path = "emulated/prefix.rs"]
+mod prefix;
 
 /// Whether firmware can be built and booted here; says what is missing when not.
 fn can_emulate(test: &str) -> bool {
