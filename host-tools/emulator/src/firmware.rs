@@ -61,8 +61,12 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     let workspace = workspace()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace).env("SPRAT_MODEL", &model);
-    cargo.args(["build", "--profile", "firmware", "--package", board.name]);
+    cargo.args(["build", "--profile", board.profile, "--package", board.name]);
     cargo.args(["--target", board.target, "--message-format", "json-render-diagnostics"]);
+    if !board.cpu.is_empty() {
+        cargo.env("RUSTFLAGS", format!("-C target-cpu={}", board.cpu));
+        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
     if needs_every_family(&model)? {
         cargo.args(["--features", "every-family"]);
     }
@@ -161,7 +165,7 @@ pub fn sizes(board: &Board, elf: &[u8]) -> Result<Sizes> {
             continue;
         }
         let (address, bytes) = (section.address(), section.size());
-        let within = |region: &Region| (region.origin..region.origin + region.bytes).contains(&address);
+        let within = |region: &Region| region.contains(address);
         if within(&board.model) {
             sizes.model_flash += bytes;
         } else if within(&board.firmware) {

@@ -81,7 +81,7 @@ fn each_way_to_fail_is_a_failure_of_its_own() {
     let elf = small_firmware().elf("-drill");
     for (drill, exit, said) in [
         ("success", Exit::Success, ""),
-        ("panic", Exit::Panic, "panic at boards/qemu-mps2-an386/src/drill.rs:"),
+        ("panic", Exit::Panic, "panic at boards/support/src/drill.rs:"),
         ("fault", Exit::Fault, "bus address 0x60000000"),
         ("undefined", Exit::Fault, "fault at"),
         ("overflow", Exit::StackOverflow, "stack overflow"),
