@@ -70,6 +70,19 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// Moves the heads at `slots` to others from `to` on.
+    fn shift(&mut self, slots: Range<usize>, to: usize, stride: usize) {
+        let place = slots.start * stride..slots.end * stride;
+        match self {
+            Self::Q8 { values, scales } => {
+                values.copy_within(place, to * stride);
+                scales.copy_within(slots, to);
+            }
+            Self::F16(values) => values.copy_within(place, to * stride),
+            Self::F32(values) => values.copy_within(place, to * stride),
+        }
+    }
+
     fn run(&self, slots: Range<usize>, stride: usize) -> Run<'_> {
         let place = slots.start * stride..slots.end * stride;
         match self {
@@ -120,6 +133,16 @@ impl<'a> Cache<'a> {
             let slot = self.base(layer, head) + position;
             self.keys.put(slot, self.stride, key, kernels);
             self.values.put(slot, self.stride, value, kernels);
+        }
+    }
+
+    /// Moves what is at `positions` to others from `to` on, in every layer.
+    pub(crate) fn shift(&mut self, layers: usize, positions: Range<usize>, to: usize) {
+        for head in 0..layers * self.kv_heads {
+            let base = self.base(0, head);
+            let slots = base + positions.start..base + positions.end;
+            self.keys.shift(slots.clone(), base + to, self.stride);
+            self.values.shift(slots, base + to, self.stride);
         }
     }
 

@@ -3,12 +3,19 @@
 //! The engine owns nothing but its place in the text. The model stays in flash, everything that changes lies in
 //! the caller's arena.
 
+mod mark;
+mod slide;
+
 use sprat_format::{Limits, messages};
+
+pub use self::mark::{Mark, MarkError};
+use self::slide::Slide;
+pub use self::slide::SlideError;
 
 use crate::arena::Carver;
 use crate::cache::Cache;
 use crate::chat::Transcript;
-use crate::forward::{Scratch, finish, forward, logits};
+use crate::forward::{Place, Scratch, finish, forward, logits};
 use crate::hash::LogitsHash;
 use crate::image::Image;
 use crate::kernels::Kernels;
@@ -40,6 +47,10 @@ pub struct Engine<'i, 'm, 'a> {
     scratch: &'a mut [u8],
     /// Tokens in the cache.
     position: usize,
+    /// Tokens that were dropped from it, modulo 2^32.
+    pub(crate) dropped: u32,
+    /// How it makes room, where it does.
+    slide: Option<Slide<'a>>,
 }
 
 /// Why the engine did not do what it was asked.
@@ -183,6 +194,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             tokens: carver.take(limits.context as usize),
             scratch: carver.take(plan.scratch_bytes),
             position: 0,
+            dropped: 0,
+            slide: None,
         })
     }
 
@@ -251,15 +264,27 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.position
     }
 
-    /// Tokens that the cache still has room for.
+    /// Tokens that can still be fed: those that the cache has room for, or without end if it
+    /// [slides](Self::slide).
     pub fn room(&self) -> usize {
+        if self.slide.is_some() { usize::MAX } else { self.vacant() }
+    }
+
+    /// Tokens that the cache has room for as it is.
+    fn vacant(&self) -> usize {
         self.limits.context as usize - self.position
     }
 
-    /// Forgets all but the first `tokens` tokens, so that another continuation of them can be tried. The logits
-    /// are those of the last token fed until the next one is.
+    /// Forgets all but the first `tokens` tokens in the cache, so that another continuation of them can be tried. The
+    /// logits are those of the last token fed until the next one is.
+    ///
+    /// Tokens that were dropped to make room are gone: in an engine that [slides](Self::slide) and has
+    /// [dropped](Self::dropped) some, the first tokens in the cache are the sinks and then what is left of the text.
     pub fn truncate(&mut self, tokens: usize) {
         self.position = self.position.min(tokens);
+        if self.position == 0 {
+            self.dropped = 0;
+        }
     }
 
     /// Whether the logits come in blocks, because the limits have no room for all of them.
@@ -300,6 +325,18 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         let compute = Compute { kernels: self.kernels, team: self.team, meter };
         let config = self.image.config();
         logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, &mut each);
+    }
+
+    /// Computes the logits from what they are computed from, where there is room for all.
+    fn recompute_logits(&mut self) {
+        if self.logits_in_blocks() {
+            return;
+        }
+        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
+        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
+        let each = &mut |_, _: &mut [f32]| self.meter.begin(Stage::Outside);
+        let config = self.image.config();
+        logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
     }
 
     /// Tokenizes a text, without the token that begins a text.
@@ -393,28 +430,43 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
             return Err(EngineError::Token { found, vocab_size: config.vocab_size });
         }
-        let in_blocks = self.logits_in_blocks();
-        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
-        let chunk_size = self.limits.prefill_chunk as usize;
-        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
-        for (number, chunk) in tokens.chunks(chunk_size).enumerate() {
-            forward(config, &self.weights, compute, &mut self.cache, &mut scratch, chunk, self.position);
-            self.position += chunk.len();
-            for index in 0..chunk.len() {
-                let token = number * chunk_size + index;
-                if wanted(token) {
-                    finish(config, &self.weights, compute, &mut scratch, index, self.last);
-                }
-                if wanted(token) && !in_blocks {
-                    let each = &mut |_, all: &mut [f32]| {
-                        self.meter.begin(Stage::Outside);
-                        each(token, all);
-                    };
-                    logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
-                }
+        let mut done = 0;
+        while let Some(rest) = tokens.get(done..).filter(|rest| !rest.is_empty()) {
+            if let Some(prepare) = self.slide.as_ref().map(Slide::prepare) {
+                prepare(self, rest);
             }
+            let most = self.vacant().min(self.limits.prefill_chunk as usize);
+            let chunk = &rest[..most.min(rest.len())];
+            self.run_chunk(chunk, |index| wanted(done + index), |index, all| each(done + index, all));
+            done += chunk.len();
         }
         Ok(())
+    }
+
+    /// Feeds a chunk of tokens for which there is room.
+    fn run_chunk(
+        &mut self,
+        chunk: &[u32],
+        wanted: impl Fn(usize) -> bool,
+        mut each: impl FnMut(usize, &mut [f32]),
+    ) {
+        let config = self.image.config();
+        let in_blocks = self.logits_in_blocks();
+        let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
+        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
+        let start = Place { slot: self.position, dropped: self.dropped };
+        forward(config, &self.weights, compute, &mut self.cache, &mut scratch, chunk, start);
+        self.position += chunk.len();
+        for index in (0..chunk.len()).filter(|&index| wanted(index)) {
+            finish(config, &self.weights, compute, &mut scratch, index, self.last);
+            if !in_blocks {
+                let each = &mut |_, all: &mut [f32]| {
+                    self.meter.begin(Stage::Outside);
+                    each(index, all);
+                };
+                logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
+            }
+        }
     }
 
     fn check_room(&self, need: usize) -> Result<(), EngineError> {

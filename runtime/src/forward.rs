@@ -63,8 +63,17 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Takes `tokens` (T of them, at least one), the first at position `start`, through all layers and into the
-/// cache. The residual stream at the end stays in the scratch, for [`logits`].
+/// Where a token stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// Its position in the cache.
+    pub slot: usize,
+    /// Tokens of the text that are in the cache no more: what its position in the text is ahead of `slot`.
+    pub dropped: u32,
+}
+
+/// Takes `tokens` (T of them, at least one), the first at `start`, through all layers and into the cache. The
+/// residual stream at the end stays in the scratch, for [`logits`].
 pub(crate) fn forward(
     config: &Config,
     weights: &Weights,
@@ -72,7 +81,7 @@ pub(crate) fn forward(
     cache: &mut Cache,
     scratch: &mut Scratch,
     tokens: &[u32],
-    start: usize,
+    start: Place,
 ) {
     let count = tokens.len();
     let (hidden, query, kv) =
@@ -90,7 +99,7 @@ pub(crate) fn forward(
     let meter = compute.meter;
 
     meter.begin(Stage::Embedding);
-    embed(config, weights, compute, tokens, start, h, xq, x);
+    embed(config, weights, compute, tokens, start.slot, h, xq, x);
     let angles = Angles::of_chunk(weights, count, start, scratch.cos, scratch.sin);
     let side_by_side = EVERY_FAMILY && config.block != Block::Serial;
 
@@ -112,7 +121,7 @@ pub(crate) fn forward(
         rotate(config, compute, l, count, &angles, k);
         meter.show_heads(l, q, k);
         for (i, (k, v)) in k.chunks_exact(kv).zip(v.chunks_exact(kv)).enumerate() {
-            cache.put(l, start + i, k, v, compute.kernels);
+            cache.put(l, start.slot + i, k, v, compute.kernels);
         }
         if side_by_side {
             // Both blocks read the residual stream as it is now: on one norm, which is still in h, or on two.
@@ -124,7 +133,7 @@ pub(crate) fn forward(
 
         meter.begin(Stage::Attention);
         let work = Workspace { floats: scratch.scores, bytes: scratch.q_head };
-        attend(config, compute, cache, weights.alibi_slopes, l, start, q, work, att);
+        attend(config, compute, cache, weights.alibi_slopes, l, start.slot, q, work, att);
         meter.begin(Stage::Output);
         Input::new(att, xq).times(compute, &layer.attention_output, layer.attention_output_bias, h);
         let (output_norm, norm) = (layer.attention_output_norm.as_ref(), layer.attention_norm.as_ref());

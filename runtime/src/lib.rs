@@ -10,6 +10,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`vote`] | several chains of thought, and what most of them say |
 //! | [`chat`] | messages to the text that a model was trained on, and where an answer ends |
 //! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
@@ -77,9 +78,10 @@ mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
+pub mod vote;
 mod weights;
 
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Mark, MarkError, SlideError};
 pub use generate::{Generator, StopReason};
 pub use hash::LogitsHash;
 pub use image::{Image, ImageError};

@@ -233,11 +233,18 @@ fn threshold(most: u32, enough: impl Fn(u32) -> bool) -> u32 {
 /// SplitMix64 (Steele, Lea and Flood 2014). It is written out here because the stream is a contract: the
 /// same seed gives the same text for as long as packed models exist.
 #[derive(Clone, Debug)]
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    /// The stream of a seed from its number `index` on.
+    pub(crate) const fn at(seed: u64, index: u64) -> Self {
+        Self(seed.wrapping_add(index.wrapping_mul(Self::STEP)))
+    }
+
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(Self::STEP);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

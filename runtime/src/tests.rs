@@ -11,6 +11,8 @@ use crate::*;
 
 mod cost;
 mod families;
+mod mark;
+mod slide;
 mod teams;
 
 /// A sink that keeps the file in memory.

@@ -4,6 +4,7 @@ use sprat_format::{Config, Pairing, Position};
 
 use super::{Compute, ELEMENT};
 use crate::family::EVERY_FAMILY;
+use crate::forward::Place;
 use crate::math;
 use crate::team::share_tokens;
 use crate::weights::Weights;
@@ -16,12 +17,12 @@ pub(crate) struct Angles<'a> {
 }
 
 impl<'a> Angles<'a> {
-    /// Those of a chunk of so many tokens, the first at position `start`, for layers without and with a window. `cos`
+    /// Those of a chunk of so many tokens, the first at `start`, for layers without and with a window. `cos`
     /// and `sin` have room for as many angles as the plan says.
     pub(crate) fn of_chunk(
         weights: &Weights,
         tokens: usize,
-        start: usize,
+        start: Place,
         cos: &'a mut [f32],
         sin: &'a mut [f32],
     ) -> [Self; 2] {
@@ -41,18 +42,33 @@ impl<'a> Angles<'a> {
     }
 }
 
-/// Cosines and sines of the angles at positions `start`, `start` + 1, ...
-fn fill(frequencies: &[f32], start: usize, cos: &mut [f32], sin: &mut [f32]) {
+/// Cosines and sines of the angles at `start` and what follows it.
+fn fill(frequencies: &[f32], start: Place, cos: &mut [f32], sin: &mut [f32]) {
     let width = frequencies.len();
     if width == 0 {
         return;
     }
     for (token, (cos, sin)) in cos.chunks_exact_mut(width).zip(sin.chunks_exact_mut(width)).enumerate() {
-        let position = (start + token) as f32;
+        let slot = start.slot + token;
         for ((cos, sin), frequency) in cos.iter_mut().zip(sin).zip(frequencies) {
-            (*sin, *cos) = math::sin_cos(position * frequency);
+            let angle = match start.dropped {
+                0 => slot as f32 * frequency,
+                dropped => far_angle(dropped.wrapping_add(slot as u32), *frequency),
+            };
+            (*sin, *cos) = math::sin_cos(angle);
         }
     }
+}
+
+/// The angle at a position in a text without end, less whole turns, for frequencies of at most half a turn.
+///
+/// A float would hold ever fewer bits of it. What counts is the difference between two positions, and that stays what
+/// it is for ever in integers: an angle is a fraction of a turn in 32 bits, and so is what it grows by from a position
+/// to the next, so the product is right modulo a turn even where the position itself has wrapped.
+fn far_angle(position: u32, frequency: f32) -> f32 {
+    const TURN: f32 = 4_294_967_296.0 / core::f32::consts::TAU;
+    let step = (frequency * TURN) as i32 as u32;
+    position.wrapping_mul(step) as i32 as f32 * (1.0 / TURN)
 }
 
 /// Rotates every head of every row of `x` (T x width) by its position's angles, in layers that rotate.
