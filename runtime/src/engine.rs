@@ -40,6 +40,8 @@ pub struct Engine<'i, 'm, 'a> {
     scratch: &'a mut [u8],
     /// Tokens in the cache.
     position: usize,
+    /// The token fed last.
+    last_token: Option<u32>,
 }
 
 /// Why the engine did not do what it was asked.
@@ -183,12 +185,18 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             tokens: carver.take(limits.context as usize),
             scratch: carver.take(plan.scratch_bytes),
             position: 0,
+            last_token: None,
         })
     }
 
     /// The model.
     pub fn image(&self) -> &'i Image<'m> {
         self.image
+    }
+
+    /// The limits that it was set up with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The kernels that compute.
@@ -215,7 +223,22 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     pub fn sample(
         &mut self,
         sampler: &mut Sampler,
+        hash: Option<&mut LogitsHash>,
+    ) -> Result<u32, EngineError> {
+        self.sample_from(sampler, hash, |_, _| {})
+    }
+
+    /// The same from logits that `adjust` changes before the sampler sees them, block by block: it is called as
+    /// [`each_logits`](Self::each_logits) calls. A logit of negative infinity takes its token out of the game. The hash
+    /// is that of the logits before.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn sample_from(
+        &mut self,
+        sampler: &mut Sampler,
         mut hash: Option<&mut LogitsHash>,
+        mut adjust: impl FnMut(usize, &mut [f32]),
     ) -> Result<u32, EngineError> {
         let by_block = sampler.takes_blocks();
         if self.logits_in_blocks() && !by_block {
@@ -226,6 +249,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             if let Some(hash) = &mut hash {
                 hash.update(block);
             }
+            adjust(first, block);
             match by_block {
                 true => sampler.offer(first, block),
                 false => chosen = Some(sampler.sample(block)),
@@ -249,6 +273,11 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// Tokens in the cache.
     pub fn position(&self) -> usize {
         self.position
+    }
+
+    /// The token that was fed last, at [`position`](Self::position) - 1 unless the cache was truncated since.
+    pub fn last_token(&self) -> Option<u32> {
+        self.last_token
     }
 
     /// Tokens that the cache still has room for.
@@ -393,6 +422,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
             return Err(EngineError::Token { found, vocab_size: config.vocab_size });
         }
+        self.last_token = tokens.last().copied();
         let in_blocks = self.logits_in_blocks();
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
         let chunk_size = self.limits.prefill_chunk as usize;

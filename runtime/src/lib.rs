@@ -10,6 +10,8 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`session`] | a conversation: turns, calls of tools in the middle of an answer, what is done when the context is full |
+//! | [`tools`] | what a model can call: a calculator, programs, a device |
 //! | [`chat`] | messages to the text that a model was trained on, and where an answer ends |
 //! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
@@ -73,10 +75,12 @@ mod math;
 mod meter;
 mod plan;
 mod sampler;
+pub mod session;
 mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
+pub mod tools;
 mod weights;
 
 pub use engine::{Engine, EngineError};
@@ -91,6 +95,7 @@ pub use meter::Tap;
 pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
+pub use session::Session;
 pub use sprat_format as format;
 pub use team::{Solo, Team};
 pub use tokenizer::{Special, StreamDecoder, Tokenizer};
