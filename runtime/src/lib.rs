@@ -11,6 +11,8 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`vote`] | several chains of thought, and what most of them say |
+//! | [`session`] | a conversation: turns, calls of tools in the middle of an answer, what is done when the context is full |
+//! | [`tools`] | what a model can call: a calculator, programs, a device |
 //! | [`chat`] | messages to the text that a model was trained on, and where an answer ends |
 //! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
@@ -74,10 +76,12 @@ mod math;
 mod meter;
 mod plan;
 mod sampler;
+pub mod session;
 mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
+pub mod tools;
 pub mod vote;
 mod weights;
 
@@ -93,6 +97,7 @@ pub use meter::Tap;
 pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
+pub use session::Session;
 pub use sprat_format as format;
 pub use team::{Solo, Team};
 pub use tokenizer::{Special, StreamDecoder, Tokenizer};
