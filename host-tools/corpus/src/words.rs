@@ -30,13 +30,13 @@ pub const HELD_OUT_CONTAINERS: &str = "carton pouch drawer trunk";
 const PLACES: &str = "shop box garden school park room bag kitchen store farm house market cellar office library field \
     village yard tent barrel cave classroom station bakery factory";
 /// Places of word problems that training never has.
-pub const HELD_OUT_PLACES: &str = "barn museum harbor hotel stadium chapel";
+pub const HELD_OUT_PLACES: &str = "barn museum harbor temple stadium chapel";
 
 const ROOMS: &str = "kitchen bedroom garage cellar office garden attic bathroom hall greenhouse living_room basement \
     kids_room guest_room lab workshop entrance shed laundry_room terrace balcony yard tool_room library classroom \
     bath stairs corridor store_room tent";
 /// Rooms that training never has.
-pub const HELD_OUT_ROOMS: &str = "pantry studio nursery dining_room veranda closet loft sauna porch gym chapel archive music_room barn lounge";
+pub const HELD_OUT_ROOMS: &str = "pantry studio nursery dining_room veranda closet loft sauna porch gym chapel archive craft_room barn lounge";
 
 const ADJECTIVES: &str = "red blue green yellow white black small big new old round long short heavy light broken ripe \
     cheap clean wet dry";
