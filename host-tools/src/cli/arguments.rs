@@ -17,6 +17,8 @@ mod chat;
 mod eval;
 mod inspect;
 mod plan;
+#[cfg(feature = "train")]
+mod train;
 mod trim;
 
 pub(super) use bench::BenchArguments;
@@ -25,6 +27,8 @@ use chat::{TemplateArguments, TurnArguments};
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
+#[cfg(feature = "train")]
+pub(super) use train::TrainArguments;
 pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
@@ -79,6 +83,12 @@ pub(super) enum Command {
         sprat bench --shape 135m --kernels all --json\n  \
         sprat bench --shape 288/6/768/32000/6/6 --weights f16\n  sprat bench --growth growth.svg")]
     Bench(BenchArguments),
+    /// Train a small assistant on chats
+    #[cfg(feature = "train")]
+    #[command(after_help = "Examples:\n  sprat train chats.jsonl -o assistant --minutes 60\n  \
+        sprat train chats.jsonl --preset 260k -o small --tokens 5M --eval held-out.jsonl --json\n  \
+        sprat train chats.jsonl -o assistant --minutes 60 --resume")]
+    Train(Box<TrainArguments>),
 }
 
 /// How a checkpoint is opened.

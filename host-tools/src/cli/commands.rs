@@ -33,6 +33,8 @@ use crate::threads::Threads;
 use crate::trim::{TrimOptions, trim};
 
 mod plan;
+#[cfg(feature = "train")]
+mod train;
 
 pub(super) fn dispatch(command: Command) -> Result<()> {
     match command {
@@ -44,6 +46,8 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
         Command::Bench(arguments) => bench_model(&arguments),
+        #[cfg(feature = "train")]
+        Command::Train(arguments) => train::train_model(&arguments),
     }
 }
 
