@@ -83,6 +83,22 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// Its bytes, heads and then their scales, each with the bytes of one head.
+    fn bytes(&mut self, stride: usize) -> [(&mut [u8], usize); 2] {
+        match self {
+            Self::Q8 { values, scales } => [
+                (bytemuck::cast_slice_mut(values), stride),
+                (bytemuck::cast_slice_mut(scales), size_of::<f16>()),
+            ],
+            Self::F16(values) => {
+                [(bytemuck::cast_slice_mut(values), stride * size_of::<f16>()), (&mut [], 0)]
+            }
+            Self::F32(values) => {
+                [(bytemuck::cast_slice_mut(values), stride * size_of::<f32>()), (&mut [], 0)]
+            }
+        }
+    }
+
     fn run(&self, slots: Range<usize>, stride: usize) -> Run<'_> {
         let place = slots.start * stride..slots.end * stride;
         match self {
@@ -143,6 +159,42 @@ impl<'a> Cache<'a> {
             let slots = base + positions.start..base + positions.end;
             self.keys.shift(slots.clone(), base + to, self.stride);
             self.values.shift(slots, base + to, self.stride);
+        }
+    }
+
+    /// Components of a stored head.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Keys, their scales, values, their scales as bytes, each with the bytes of one head at one position; 0 where
+    /// there are no scales.
+    fn parts(&mut self) -> [(&mut [u8], usize); 4] {
+        let [keys, key_scales] = self.keys.bytes(self.stride);
+        let [values, value_scales] = self.values.bytes(self.stride);
+        [keys, key_scales, values, value_scales]
+    }
+
+    /// Takes in the first `positions` of every head, which lie in `parts` without a gap between heads: keys, their
+    /// scales, values, their scales.
+    pub(crate) fn load(&mut self, positions: usize, parts: [&[u8]; 4]) {
+        let context = self.context;
+        for ((place, head), part) in self.parts().into_iter().zip(parts).filter(|((_, head), _)| *head > 0) {
+            let pieces = part.chunks_exact(positions * head);
+            for (place, piece) in place.chunks_exact_mut(context * head).zip(pieces) {
+                place[..piece.len()].copy_from_slice(piece);
+            }
+        }
+    }
+
+    /// Writes the first `positions` of every head as [`load`](Self::load) takes them in.
+    pub(crate) fn save(&mut self, positions: usize, parts: [&mut [u8]; 4]) {
+        let context = self.context;
+        for ((place, head), part) in self.parts().into_iter().zip(parts).filter(|((_, head), _)| *head > 0) {
+            let pieces = part.chunks_exact_mut(positions * head);
+            for (place, piece) in place.chunks_exact(context * head).zip(pieces) {
+                piece.copy_from_slice(&place[..positions * head]);
+            }
         }
     }
 

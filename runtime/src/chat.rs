@@ -103,6 +103,12 @@ impl<'m> Chat<'m> {
         Self { template, last: None, opened: false }
     }
 
+    /// A conversation that goes on behind a message that the model has read, as a packed
+    /// [prefix](crate::Engine::load_prefix) says whose it was.
+    pub const fn after(template: ChatTemplate<'m>, last: Option<Role>) -> Self {
+        Self { template, last, opened: false }
+    }
+
     /// A conversation in the template of a model.
     ///
     /// # Errors

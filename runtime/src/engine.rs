@@ -4,11 +4,13 @@
 //! the caller's arena.
 
 mod mark;
+mod prefix;
 mod slide;
 
 use sprat_format::{Limits, messages};
 
 pub use self::mark::{Mark, MarkError};
+pub use self::prefix::PrefixError;
 use self::slide::Slide;
 pub use self::slide::SlideError;
 

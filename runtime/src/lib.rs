@@ -85,7 +85,7 @@ pub mod tools;
 pub mod vote;
 mod weights;
 
-pub use engine::{Engine, EngineError, Mark, MarkError, SlideError};
+pub use engine::{Engine, EngineError, Mark, MarkError, PrefixError, SlideError};
 pub use generate::{Generator, StopReason};
 pub use hash::LogitsHash;
 pub use image::{Image, ImageError};

@@ -12,6 +12,7 @@ use crate::*;
 mod cost;
 mod families;
 mod mark;
+mod prefix;
 mod slide;
 mod teams;
 

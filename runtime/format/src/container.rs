@@ -11,8 +11,8 @@ use crate::{FormatError, Meta, Role, Tensor};
 pub const MAGIC: [u8; 8] = *b"\x89SPRAT\r\n";
 /// A reader refuses any other major version.
 pub const VERSION_MAJOR: u16 = 2;
-/// Additions that an older reader may ignore.
-pub const VERSION_MINOR: u16 = 0;
+/// Additions that an older reader may ignore: 1 has `PRFX`. A file says the least version that has all that it has.
+pub const VERSION_MINOR: u16 = 1;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 32;
 /// Bytes of one entry of the section table.
@@ -32,6 +32,8 @@ pub mod kind {
     pub const TENSORS: [u8; 4] = *b"TENS";
     /// The chat template; a model may have none, and a reader need not know it.
     pub const CHAT: [u8; 4] = *b"CHAT";
+    /// A text that was read on the laptop; a model may have none, and a reader need not know it.
+    pub const PREFIX: [u8; 4] = *b"PRFX";
     /// The tensors' values and scales.
     pub const DATA: [u8; 4] = *b"DATA";
 }
@@ -47,7 +49,7 @@ pub struct Section<'a> {
     pub bytes: &'a [u8],
     /// Recorded CRC-32 of the content.
     pub checksum: u32,
-    required: bool,
+    pub(crate) required: bool,
 }
 
 /// The sections of a file, in order of offset.
@@ -100,7 +102,8 @@ impl<'a> SectionIter<'a> {
 /// Holding one guarantees: magic and version are known, every section lies in the file and matches its
 /// checksum, the configuration is possible, the tensor table holds every tensor that the configuration needs
 /// and no other, each with the right shape and inside the `DATA` section. The tokenizer's section is checked
-/// by [`tokenizer`](crate::tokenizer) when it is opened, the chat template's by [`chat`](crate::chat).
+/// by [`tokenizer`](crate::tokenizer) when it is opened, the chat template's by [`chat`](crate::chat), a text that was
+/// read by [`prefix`](crate::prefix).
 #[derive(Clone, Debug)]
 pub struct PackedFile<'a> {
     sections: SectionIter<'a>,
@@ -201,7 +204,16 @@ impl<'a> PackedFile<'a> {
 
     /// The chat template's section, if there is one: see [`chat`](crate::chat).
     pub fn chat_section(&self) -> Option<&'a [u8]> {
-        self.sections().find(|section| section.kind == kind::CHAT).map(|section| section.bytes)
+        self.section(kind::CHAT)
+    }
+
+    /// The section of a text that was read when the file was packed, if there is one: see [`prefix`](crate::prefix).
+    pub fn prefix_section(&self) -> Option<&'a [u8]> {
+        self.section(kind::PREFIX)
+    }
+
+    fn section(&self, kind: [u8; 4]) -> Option<&'a [u8]> {
+        self.sections().find(|section| section.kind == kind).map(|section| section.bytes)
     }
 
     /// The tensor of `role`, in `layer` for a role that occurs in every layer (ignored for the others).

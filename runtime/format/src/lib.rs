@@ -17,7 +17,7 @@
 //! | --- | --- | --- |
 //! | 0 | 8 | magic: `89 53 50 52 41 54 0D 0A` (`\x89SPRAT\r\n`; the odd bytes catch transfers in text mode) |
 //! | 8 | 2 | major version, [`VERSION_MAJOR`]; a reader refuses any other |
-//! | 10 | 2 | minor version, [`VERSION_MINOR`]; a reader accepts any |
+//! | 10 | 2 | minor version, at most [`VERSION_MINOR`]; a reader accepts any |
 //! | 12 | 4 | number of sections, 1 to [`MAX_SECTIONS`] |
 //! | 16 | 8 | length of the file in bytes; what a flash region holds behind it is ignored |
 //! | 24 | 4 | reserved, zero |
@@ -46,6 +46,7 @@
 //! | `META` | a [`Meta`], in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format |
 //! | `TOKN` | the tokenizer, see [`tokenizer`]; empty for a model without one |
 //! | `CHAT` | the chat template, see [`chat`]; a model without one has no such section (flag bit 0 is not set) |
+//! | `PRFX` | a text that was read when the file was packed, see [`prefix`]; most models have none (flag bit 0 is not set) |
 //! | `TENS` | the tensor table: one entry of 48 bytes for each tensor |
 //! | `DATA` | the tensors' values and scales |
 //!
@@ -81,7 +82,7 @@
 //! The major version changes when an old reader would misread a file. The minor version changes when something
 //! was added that an old reader may ignore: a section kind without flag bit 0, or fields at the end of `META`
 //! (a reader ignores bytes behind the fields that it knows). Enum variants in `META` and the numbers of
-//! [`Role`] are only ever appended.
+//! [`Role`] are only ever appended. A writer gives the least minor version that has all that the file has: 1 has `PRFX`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -97,7 +98,9 @@ mod error;
 mod layout;
 mod messages;
 mod meta;
+pub mod prefix;
 mod role;
+mod section;
 mod tensor;
 pub mod tokenizer;
 mod writer;
@@ -113,6 +116,7 @@ pub use error::{ConfigError, FormatError};
 pub use layout::{BLOCK_ROWS, Layout, WORD};
 pub use meta::{KvType, Limits, Meta};
 pub use role::Role;
+pub use section::{InsertError, insert_section};
 pub use tensor::{Element, TENSOR_BYTES, Tensor, TensorSpec};
 pub use writer::{Sink, WriteError, Writer};
 

@@ -1,6 +1,7 @@
 //! The reader against the writer, and against everything that is not a packed file.
 
 use proptest::prelude::*;
+use std::format;
 use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
@@ -442,4 +443,42 @@ proptest! {
         }
         let _ = read_all(&file);
     }
+}
+
+#[test]
+fn a_section_is_put_into_a_file_and_replaced() {
+    let file = tiny();
+    let with = |file: &[u8], content: &[u8]| {
+        let (sink, length) = insert_section(file, kind::PREFIX, content, Memory::default()).unwrap();
+        assert_eq!(sink.0.len() as u64, length);
+        sink.0
+    };
+    let longer = with(&file, b"what was read");
+    let (before, after) = (PackedFile::parse(&file).unwrap(), PackedFile::parse(&longer).unwrap());
+    assert_eq!((before.prefix_section(), after.prefix_section()), (None, Some(&b"what was read"[..])));
+    assert_eq!((file[10], longer[10]), (0, 1), "the minor version says what the file has");
+    let contents = |file: &PackedFile<'_>| -> Vec<_> {
+        let known = file.sections().filter(|section| section.kind != kind::PREFIX);
+        known
+            .map(|section| (section.kind, section.checksum, section.required, section.bytes.to_vec()))
+            .collect()
+    };
+    assert_eq!(contents(&before), contents(&after));
+    assert_eq!(before.tensors().count(), after.tensors().count());
+    // Another text takes the place of the first; what lies behind the file is not copied.
+    let again = with(&[&longer[..], &[7; 99]].concat(), b"more was read");
+    assert_eq!(PackedFile::parse(&again).unwrap().prefix_section(), Some(&b"more was read"[..]));
+    assert_eq!(again.len(), longer.len());
+    let refused = insert_section(&file[..40], kind::PREFIX, b"", Memory::default()).err().unwrap();
+    assert!(refused.to_string().contains("cut short"), "{refused}");
+    let mut full = file;
+    for number in 5..MAX_SECTIONS {
+        let kind = *format!("X{number:03}").as_bytes().first_chunk().unwrap();
+        full = insert_section(&full, kind, b"x", Memory::default()).unwrap().0.0;
+    }
+    // Four sections of the model, and all others.
+    full = with(&full, b"last");
+    assert_eq!(PackedFile::parse(&full).unwrap().sections().count(), MAX_SECTIONS as usize);
+    let refused = insert_section(&full, *b"MORE", b"", Memory::default()).err();
+    assert_eq!(refused, Some(InsertError::Full));
 }

@@ -74,14 +74,15 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for WriteError<E> {}
 /// The most sections that are written.
 const SECTIONS: usize = 5;
 
+/// An entry of the section table.
 #[derive(Clone, Copy)]
-struct Entry {
-    kind: [u8; 4],
-    offset: u64,
-    length: u64,
-    checksum: u32,
+pub(crate) struct Entry {
+    pub kind: [u8; 4],
+    pub offset: u64,
+    pub length: u64,
+    pub checksum: u32,
     /// Whether a reader that does not know it must refuse the file.
-    required: bool,
+    pub required: bool,
 }
 
 /// A packed file in the making.
@@ -230,32 +231,39 @@ impl<'s, S: Sink> Writer<'s, S> {
             return Err(WriteError::TensorCount { need: specs.len(), have: written });
         }
         set_checksum(&mut sections, kind::DATA, data.value());
-        let count = sections.len();
         if let Some(section) = sections.last_mut() {
             section.length = data_bytes;
         }
         let length = data_at + data_bytes;
-        let mut head = [0; HEADER_BYTES + SECTIONS * SECTION_BYTES];
-        let head = &mut head[..HEADER_BYTES + count * SECTION_BYTES];
-        head[0..8].copy_from_slice(&MAGIC);
-        head[8..10].copy_from_slice(&VERSION_MAJOR.to_le_bytes());
-        head[10..12].copy_from_slice(&VERSION_MINOR.to_le_bytes());
-        head[12..16].copy_from_slice(&(count as u32).to_le_bytes());
-        head[16..24].copy_from_slice(&length.to_le_bytes());
-        for (section, entry) in sections.iter().zip(head[HEADER_BYTES..].chunks_exact_mut(SECTION_BYTES)) {
-            entry[0..4].copy_from_slice(&section.kind);
-            entry[4..8].copy_from_slice(&section.checksum.to_le_bytes());
-            entry[8..16].copy_from_slice(&section.offset.to_le_bytes());
-            entry[16..24].copy_from_slice(&section.length.to_le_bytes());
-            entry[24..28].copy_from_slice(&u32::from(section.required).to_le_bytes());
-        }
-        let mut digest = Checksum::new();
-        digest.update(&head[..28]);
-        digest.update(&head[HEADER_BYTES..]);
-        head[28..32].copy_from_slice(&digest.value().to_le_bytes());
+        let mut buffer = [0; HEADER_BYTES + SECTIONS * SECTION_BYTES];
+        let head = header(&sections, length, &mut buffer);
         sink.write_at(0, head).map_err(WriteError::Sink)?;
         Ok((sink, length))
     }
+}
+
+/// Header and section table of a file of so many bytes, in as much of `buffer` as they need.
+pub(crate) fn header<'b>(sections: &[Entry], length: u64, buffer: &'b mut [u8]) -> &'b [u8] {
+    let head = &mut buffer[..HEADER_BYTES + sections.len() * SECTION_BYTES];
+    // The least version that has everything that the file has.
+    let minor = if sections.iter().any(|section| section.kind == kind::PREFIX) { VERSION_MINOR } else { 0 };
+    head[0..8].copy_from_slice(&MAGIC);
+    head[8..10].copy_from_slice(&VERSION_MAJOR.to_le_bytes());
+    head[10..12].copy_from_slice(&minor.to_le_bytes());
+    head[12..16].copy_from_slice(&(sections.len() as u32).to_le_bytes());
+    head[16..24].copy_from_slice(&length.to_le_bytes());
+    for (section, entry) in sections.iter().zip(head[HEADER_BYTES..].chunks_exact_mut(SECTION_BYTES)) {
+        entry[0..4].copy_from_slice(&section.kind);
+        entry[4..8].copy_from_slice(&section.checksum.to_le_bytes());
+        entry[8..16].copy_from_slice(&section.offset.to_le_bytes());
+        entry[16..24].copy_from_slice(&section.length.to_le_bytes());
+        entry[24..28].copy_from_slice(&u32::from(section.required).to_le_bytes());
+    }
+    let mut digest = Checksum::new();
+    digest.update(&head[..28]);
+    digest.update(&head[HEADER_BYTES..]);
+    head[28..32].copy_from_slice(&digest.value().to_le_bytes());
+    head
 }
 
 fn set_checksum(sections: &mut [Entry], kind: [u8; 4], checksum: u32) {
