@@ -31,7 +31,8 @@ fn without_tools_the_model_is_on_its_own() {
 
 #[test]
 fn sensors_are_read_and_actuators_are_set() {
-    let report = asked("What is the temperature in the kitchen?", &["humidity=40", "temp,kitchen=31.7"], true);
+    let report =
+        asked("What is the temperature in the kitchen?", &["humidity=40", "temp,kitchen=31.7"], true);
     let call = &report.calls[0];
     assert_eq!((&*call.name, &*call.arguments, &*call.result), ("read", "temp,kitchen", "31.7"));
     assert_eq!(report.answer, "It is 31.7 degrees in the kitchen.", "{}", report.chain);
