@@ -13,6 +13,7 @@
 //! | [`vote`] | several chains of thought, and what most of them say |
 //! | [`session`] | a conversation: turns, calls of tools in the middle of an answer, what is done when the context is full |
 //! | [`tools`] | what a model can call: a calculator, programs, a device |
+//! | [`grammar`] | what may be written in a call or an answer, byte by byte |
 //! | [`chat`] | messages to the text that a model was trained on, and where an answer ends |
 //! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
@@ -68,6 +69,7 @@ mod engine;
 mod family;
 mod forward;
 mod generate;
+pub mod grammar;
 mod hash;
 mod image;
 mod kernels;

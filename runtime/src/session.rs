@@ -28,6 +28,7 @@
 
 mod answer;
 mod calls;
+mod constraint;
 mod context;
 mod history;
 mod options;
@@ -44,6 +45,7 @@ use self::history::{History, Kind};
 use crate::chat::{Chat, ChatError, Role, Transcript};
 use crate::engine::{Engine, EngineError};
 use crate::generate::Generator;
+use crate::grammar::Grammar;
 use crate::sampler::Sampler;
 use crate::tokenizer::{Special, Tokenizer};
 use crate::tools::Tools;
@@ -214,6 +216,20 @@ impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
         mut on: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<End, SessionError> {
         self.answer_to(tools, &mut on)
+    }
+
+    /// Lets the model answer by a grammar: nothing else can be chosen, and the answer is complete before the tokens or the
+    /// context end. Tools are not called, texts that end an answer are not sought. An answer that is cancelled, or for
+    /// which the model lacks a token ([`End::NoToken`]), is not complete.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer), and that not even the shortest answer fits.
+    pub fn answer_in(
+        &mut self,
+        grammar: &Grammar<'_>,
+        mut on: impl FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<End, SessionError> {
+        self.answer_in_to(grammar, &mut on)
     }
 
     /// Opens an answer, which [`answer`](Self::answer) then writes, and gives that moment, to come back to with

@@ -15,12 +15,20 @@
 //! ```
 
 mod calculator;
+mod device;
 mod expression;
+mod program;
 mod ratio;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use self::calculator::Calculator;
+pub use self::device::{Actuator, Device, Read, Set};
+pub use self::program::{MOST_VARIABLES, Program};
 pub use self::text::{CUT_MARK, Text};
+
+use crate::grammar::{ARGUMENTS, Grammar};
 
 /// Why a tool has no answer. The model reads it behind `error: `, or as `error` if it is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +42,11 @@ pub trait Tool {
     /// # Errors
     /// Why there is no result, in a few words.
     fn call(&mut self, arguments: &str, out: &mut Text<'_>) -> Result<(), ToolError>;
+
+    /// What it can be called with: a model can write nothing else.
+    fn arguments(&self) -> Grammar<'_> {
+        ARGUMENTS
+    }
 }
 
 impl<F: FnMut(&str, &mut Text<'_>) -> Result<(), ToolError>> Tool for F {
@@ -46,12 +59,22 @@ impl<F: FnMut(&str, &mut Text<'_>) -> Result<(), ToolError>> Tool for F {
 pub struct NamedTool<'t> {
     name: &'t str,
     tool: &'t mut dyn Tool,
+    arguments: Option<&'t Grammar<'t>>,
 }
 
 impl<'t> NamedTool<'t> {
     /// Names a tool.
     pub fn new(name: &'t str, tool: &'t mut dyn Tool) -> Self {
-        Self { name, tool }
+        Self { name, tool, arguments: None }
+    }
+
+    /// Lets the tool be called with something else than it says.
+    pub fn with_arguments(self, arguments: &'t Grammar<'t>) -> Self {
+        Self { arguments: Some(arguments), ..self }
+    }
+
+    pub(crate) fn arguments(&self) -> Grammar<'_> {
+        self.arguments.copied().unwrap_or_else(|| self.tool.arguments())
     }
 
     /// The name.

@@ -32,6 +32,7 @@ const DEFAULT_REQUEST: Request<'static> = Request {
     repetition_penalty: 1.0,
     seed: 0,
     hash_logits: false,
+    ask: None,
 };
 
 /// Bytes of all arguments together; the runner passes short relative names.
@@ -111,6 +112,9 @@ impl Firmware {
             arena_bytes: self.arena.len() as u32,
             stack_reserved_bytes: self.stack_reserved_bytes,
             stack_used_bytes: (self.stack_used_bytes)(),
+            calls: answer.calls,
+            abandoned_calls: answer.abandoned_calls,
+            inserted_tokens: answer.inserted_tokens,
         };
         log(&answer, &report);
         match report_name[0] {

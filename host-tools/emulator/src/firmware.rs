@@ -23,6 +23,8 @@ pub struct Source<'a> {
     pub context: Option<u32>,
     /// Kernels in place of the best ones for the board's core.
     pub kernels: Option<&'a str>,
+    /// Whether it is to answer questions with tools.
+    pub ask: bool,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -55,7 +57,7 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, kernels, progress } = *source;
+    let Source { board, model, context, kernels, ask, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
@@ -69,6 +71,9 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     }
     if needs_every_family(&model)? {
         cargo.args(["--features", "every-family"]);
+    }
+    if ask {
+        cargo.args(["--features", "ask"]);
     }
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),

@@ -11,6 +11,7 @@ use crate::import::OpenOptions;
 use crate::pack::{PackOptions, WeightType};
 use crate::threads::Threads;
 
+mod ask;
 mod bench;
 mod calibrate;
 mod chat;
@@ -21,6 +22,7 @@ mod plan;
 mod train;
 mod trim;
 
+pub(super) use ask::AskArguments;
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
 use chat::{TemplateArguments, TurnArguments};
@@ -63,6 +65,13 @@ pub(super) enum Command {
         sprat run assistant.sprat --chat \"What is the capital of France?\"\n  \
         sprat run stories260K.bin --tokenizer tok512.bin --temperature 0.8 --top-p 0.9 --seed 7")]
     Run(RunArguments),
+    /// Ask a model a question, and answer the calls that it makes: a calculator, programs, a device's sensors
+    #[command(
+        after_help = "Examples:\n  sprat ask assistant.sprat \"Tom has 12 apples and buys 30 more. How many has \
+        he?\"\n  sprat ask assistant.sprat \"How warm is it in the kitchen?\" --sensor temp,kitchen=23.4\n  \
+        sprat ask assistant.sprat \"What is 17 times 23?\" --board qemu-mps2-an386 --json"
+    )]
+    Ask(AskArguments),
     /// Run a model on an emulated board, and count instructions and bytes
     #[command(after_help = "Example:\n  sprat emulate assistant.sprat --board qemu-mps2-an386 --special \
         --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"")]

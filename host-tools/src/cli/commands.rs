@@ -32,6 +32,7 @@ use crate::table::grouped;
 use crate::threads::Threads;
 use crate::trim::{TrimOptions, trim};
 
+mod ask;
 mod plan;
 #[cfg(feature = "train")]
 mod train;
@@ -42,6 +43,7 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(arguments) => inspect_file(&arguments),
         Command::Plan(arguments) => plan::plan_file(&arguments),
         Command::Run(arguments) => run_file(&arguments),
+        Command::Ask(arguments) => ask::ask_model(&arguments),
         Command::Emulate(arguments) => emulate_file(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
@@ -214,6 +216,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         model: &arguments.file,
         context: arguments.context,
         kernels: arguments.kernels.as_deref(),
+        ask: false,
         progress,
     })?;
     let sampler = arguments.sampling.config();
@@ -228,6 +231,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         repetition_penalty: sampler.repetition_penalty,
         seed: arguments.sampling.seed,
         hash_logits: arguments.hash,
+        ask: None,
     };
     let mut written = Ok(());
     let report = emulated.ask(&request, |piece| {

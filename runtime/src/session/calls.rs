@@ -4,7 +4,9 @@
 //! behind which `=> RESULT` and a line break are. A marker that is a token of the model opens a call by its id, and text
 //! that only looks like it does not; a marker that the model has no token for is sought in the text.
 
+use super::constraint::{Budget, CallMatcher, InCall, Place};
 use crate::tokenizer::Tokenizer;
+use crate::tools::Tools;
 
 /// The two forms of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +55,24 @@ pub(super) struct Calls<'b> {
     /// Bytes of each opening marker that the text ends with.
     seen: [usize; 2],
     inside: Option<Form>,
+    /// Whether calls are written by their grammar, and then how far one has got.
+    constrains: bool,
+    matcher: Option<CallMatcher>,
     text: &'b mut [u8],
     length: usize,
 }
 
 impl<'b> Calls<'b> {
-    /// Looks for the enabled forms; calls may be as long as `text`.
-    pub(super) fn new(tokenizer: &Tokenizer<'_>, enabled: [bool; 2], text: &'b mut [u8]) -> Self {
+    /// Looks for calls of `tools`, which may be as long as `text`.
+    pub(super) fn new(
+        tokenizer: &Tokenizer<'_>,
+        tools: &Tools<'_, '_>,
+        constrains: bool,
+        text: &'b mut [u8],
+    ) -> Self {
         let ids = Form::ALL.map(|form| tokenizer.id_of(form.opening()));
-        Self { ids, enabled, seen: [0; 2], inside: None, text, length: 0 }
+        let enabled = [tools.calculator.is_some(), !tools.named.is_empty()];
+        Self { ids, enabled, seen: [0; 2], inside: None, constrains, matcher: None, text, length: 0 }
     }
 
     /// Gives the lent memory back.
@@ -79,21 +90,45 @@ impl<'b> Calls<'b> {
         &self.text[..self.length]
     }
 
-    /// Gives up the call that is being written: what follows is text.
-    pub(super) fn leave(&mut self) {
-        (self.inside, self.seen) = (None, [0; 2]);
+    /// The place in the call that is being written, if it is written by its grammar.
+    pub(super) fn place<'a, 'r, 't>(&self, tools: &'a Tools<'r, 't>) -> Option<InCall<'a, 'r, 't>> {
+        self.matcher.map(|matcher| InCall { tools, matcher })
     }
 
-    /// Takes the bytes of a token, up to where something is to be done: what that is, and the bytes taken.
-    pub(super) fn push(&mut self, token: u32, bytes: &[u8]) -> (Spotted, usize) {
+    /// Bytes that the call may still have.
+    pub(super) fn bytes_left(&self) -> usize {
+        self.text.len() - self.length
+    }
+
+    /// The tokens that open a call which could not be completed with so many tokens behind it.
+    pub(super) fn forbidden(&self, tools: &Tools<'_, '_>, tokens: usize) -> [Option<u32>; 2] {
+        let budget = Budget { tokens, bytes: self.text.len() };
+        Form::ALL.map(|form| {
+            let place = InCall { tools, matcher: CallMatcher::new(form) };
+            let is_wanted = self.constrains && self.enabled[form as usize];
+            self.ids[form as usize].filter(|_| is_wanted && !budget.suffices(place.shortest_completion()))
+        })
+    }
+
+    /// Gives up the call that is being written: what follows is text.
+    pub(super) fn leave(&mut self) {
+        (self.inside, self.matcher, self.seen) = (None, None, [0; 2]);
+    }
+
+    /// Takes the bytes of a token, up to where something is to be done or the grammar has it otherwise: what is to be
+    /// done, and the bytes taken.
+    pub(super) fn push(&mut self, token: u32, bytes: &[u8], tools: &Tools<'_, '_>) -> (Spotted, usize) {
         for (place, &byte) in bytes.iter().enumerate() {
-            let spotted = match self.inside {
-                Some(form) => self.push_inside(form, byte),
-                None => {
-                    self.look_for_opening(byte);
-                    Spotted::Nothing
-                }
+            let Some(form) = self.inside else {
+                self.look_for_opening(byte);
+                continue;
             };
+            if let Some(in_call) = self.place(tools) {
+                // Only behind an opening within this token.
+                let Some(further) = in_call.advance(byte) else { return (Spotted::Nothing, place) };
+                self.matcher = Some(further.matcher);
+            }
+            let spotted = self.push_inside(form, byte);
             if spotted != Spotted::Nothing {
                 self.leave();
                 return (spotted, place + 1);
@@ -109,6 +144,7 @@ impl<'b> Calls<'b> {
     fn open(&mut self, form: Form) {
         if self.enabled[form as usize] {
             (self.inside, self.length) = (Some(form), 0);
+            self.matcher = self.constrains.then_some(CallMatcher::new(form));
         }
     }
 
@@ -134,9 +170,12 @@ impl<'b> Calls<'b> {
         let Some(place) = self.text.get_mut(self.length) else { return Spotted::TooLong };
         *place = byte;
         self.length += 1;
-        match self.text().strip_suffix(form.closing().as_bytes()) {
-            Some(call) => {
-                self.length = call.len();
+        let closed = self.text().strip_suffix(form.closing().as_bytes()).map(<[u8]>::len);
+        // In quotes, the text of a closing marker closes nothing.
+        let is_complete = self.matcher.is_none_or(|matcher| matcher.is_complete());
+        match closed.filter(|_| is_complete) {
+            Some(length) => {
+                self.length = length;
                 Spotted::Call(form)
             }
             None => Spotted::Nothing,

@@ -23,14 +23,23 @@ pub struct Options<'s> {
     pub bias: &'s [(u32, f32)],
     /// The only tokens that may be written, if given: bit `token % 32` of word `token / 32`. Tokens beyond are not allowed.
     pub allowed: Option<&'s [u32]>,
+    /// Whether calls are written by the grammars of the tools: nothing else can be chosen within them, and they are
+    /// complete before the tokens, the context or the memory for calls end.
+    pub constrain_calls: bool,
     /// What happens when the context is full.
     pub when_full: WhenFull,
 }
 
 impl Options<'_> {
-    /// At most 256 tokens, no changes to the logits, and refusal when the context is full.
-    pub const DEFAULT: Self =
-        Self { max_tokens: 256, stops: &[], bias: &[], allowed: None, when_full: WhenFull::Refuse };
+    /// At most 256 tokens, calls by their grammars, refusal when the context is full.
+    pub const DEFAULT: Self = Self {
+        max_tokens: 256,
+        stops: &[],
+        bias: &[],
+        allowed: None,
+        constrain_calls: true,
+        when_full: WhenFull::Refuse,
+    };
 }
 
 impl Default for Options<'_> {

@@ -55,6 +55,10 @@ pub enum End {
     ContextFull,
     /// The caller wanted no more.
     Cancelled,
+    /// The grammar of the answer allows nothing more.
+    Complete,
+    /// The model has no token to go on with as the grammar of the answer wants it.
+    NoToken,
 }
 
 /// What a session took so far.
@@ -101,6 +105,14 @@ pub enum SessionError {
     },
     /// What the mark stands for was dropped since.
     Forgotten,
+    /// The shortest answer by the grammar may need more tokens than allowed. The answer is open and can be asked for with
+    /// more.
+    Answer {
+        /// Tokens needed.
+        need: usize,
+        /// Tokens allowed, or of room in the context.
+        have: usize,
+    },
     /// The conversation.
     Chat(ChatError),
     /// The model.
@@ -111,6 +123,7 @@ messages!(SessionError {
     Self::Memory { need, have } => ("the session needs {} bytes of memory, it has {}", need, have),
     Self::Stops { found, most } => ("{} texts that end an answer, at most {} can be looked for", found, most),
     Self::Forgotten => ("what the mark stands for was dropped since, because the context was full"),
+    Self::Answer { need, have } => ("the shortest answer by the grammar needs {} tokens, {} are allowed", need, have),
     Self::Chat(error) => ("{}", error),
     Self::Engine(error) => ("{}", error),
 });

@@ -5,6 +5,7 @@
 use super::expression::evaluate;
 use super::ratio::MOST_DIGITS;
 use super::{Text, Tool, ToolError};
+use crate::grammar::{EXPRESSION, Grammar};
 
 /// Evaluates whole and decimal numbers with `+ - * / % ^`, parentheses and a minus before an operand.
 ///
@@ -42,5 +43,9 @@ impl Tool for Calculator {
         }
         value.write(self.decimals, out);
         Ok(())
+    }
+
+    fn arguments(&self) -> Grammar<'_> {
+        EXPRESSION
     }
 }

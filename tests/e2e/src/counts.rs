@@ -119,7 +119,8 @@ fn model_on(core: &Core, folder: &Path) -> Result<[Line; 2]> {
 fn firmware_of_the_board() -> Result<Line> {
     let board = &QEMU_MPS2_AN386;
     let model = repository().join(DEFAULT_MODEL);
-    let source = Source { board, model: &model, context: None, kernels: None, progress: Progress::Silent };
+    let source =
+        Source { board, model: &model, context: None, kernels: None, ask: false, progress: Progress::Silent };
     let elf = fs::read(firmware::build(&source)?.elf("")).context("cannot read the firmware")?;
     let total = firmware::sizes(board, &elf)?.firmware_flash;
     Ok(Line {
