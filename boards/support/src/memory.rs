@@ -57,6 +57,11 @@ pub const STATICS_BYTES: u64 = 2 * KIB;
 /// Stack above the runtime's: the application's frames and a fault's.
 pub const STACK_BYTES: u64 = 3 * KIB;
 
+/// Stack that questions with tools take besides: the tools, and the frames of a session.
+pub const ASK_STACK_BYTES: u64 = 3 * KIB;
+/// Statics that they take besides: the memory of a session.
+pub const ASK_STATICS_BYTES: u64 = KIB;
+
 /// Every board that there is firmware for; `sprat plan` knows more.
 pub const BOARDS: &[Board] = &[QEMU_MPS2_AN386];
 
