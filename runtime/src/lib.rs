@@ -55,6 +55,29 @@
 //!     Ok(tokens)
 //! }
 //! ```
+//!
+//! A question, with a calculator that the model calls in the middle of its answer:
+//! ```
+//! use core::ops::ControlFlow;
+//! use sprat::chat::Role;
+//! use sprat::session::{Event, Memory, Options, SessionError};
+//! use sprat::tools::{Calculator, Tools};
+//! use sprat::{Engine, Sampler, SamplerConfig, Session};
+//!
+//! fn ask(engine: &mut Engine<'_, '_, '_>, question: &str, show: impl Fn(&str)) -> Result<(), SessionError> {
+//!     let (mut calculator, mut memory) = (Calculator::new(), [0; Memory::SMALL.bytes()]);
+//!     let sampler = Sampler::new(SamplerConfig::greedy(), 0);
+//!     let mut session = Session::new(engine, sampler, &mut memory, Memory::SMALL, Options::DEFAULT)?;
+//!     session.say(Role::User, question)?;
+//!     session.answer(&mut Tools::none().with_calculator(&mut calculator), |event| {
+//!         if let Event::Text(text) | Event::Result { inserted: text, .. } = event {
+//!             show(text);
+//!         }
+//!         ControlFlow::Continue(())
+//!     })?;
+//!     Ok(())
+//! }
+//! ```
 #![no_std]
 #![deny(unsafe_code)]
 #![forbid(unused_unsafe)]

@@ -5,26 +5,8 @@
 //! conversation needs: the chat template, texts that end an answer, and what is done when the context is full. It
 //! allocates nothing: [`Memory`] says how many bytes it is to be lent.
 //!
-//! ```
-//! use core::ops::ControlFlow;
-//! use sprat::chat::Role;
-//! use sprat::session::{Event, Memory, Options, SessionError};
-//! use sprat::tools::{Calculator, Tools};
-//! use sprat::{Engine, Sampler, SamplerConfig, Session};
-//!
-//! fn ask(engine: &mut Engine<'_, '_, '_>, question: &str) -> Result<(), SessionError> {
-//!     let (mut calculator, mut memory) = (Calculator::new(), [0; Memory::SMALL.bytes()]);
-//!     let mut tools = Tools::none().with_calculator(&mut calculator);
-//!     let sampler = Sampler::new(SamplerConfig::greedy(), 0);
-//!     let mut session = Session::new(engine, sampler, &mut memory, Memory::SMALL, Options::DEFAULT)?;
-//!     session.say(Role::User, question)?;
-//!     session.answer(&mut tools, |event| {
-//!         if let Event::Text(text) | Event::Result { inserted: text, .. } = event { /* show text */ }
-//!         ControlFlow::Continue(())
-//!     })?;
-//!     Ok(())
-//! }
-//! ```
+//! The example of the [crate](crate) asks a question. Turns, marks to come back to and statistics are methods of
+//! [`Session`]; what becomes of a full context, texts that end an answer, bias and masks are [`Options`].
 
 mod answer;
 mod calls;

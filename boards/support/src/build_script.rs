@@ -13,7 +13,7 @@ use std::{env, fs, println, vec};
 use sprat::Image;
 use sprat::format::Limits;
 
-use crate::memory::{Board, DEFAULT_MODEL, Fit, limits_for_context};
+use crate::memory::{ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, DEFAULT_MODEL, Fit, limits_for_context};
 
 /// Alignment of the model in flash.
 const MODEL_ALIGNMENT: usize = 64;
@@ -28,6 +28,15 @@ pub fn run(board: &Board) {
 }
 
 fn try_run(board: &Board) -> Result<(), String> {
+    // A feature of the board's own crate.
+    let board = &match env::var_os("CARGO_FEATURE_ASK") {
+        Some(_) => Board {
+            stack_bytes: board.stack_bytes + ASK_STACK_BYTES,
+            statics_bytes: board.statics_bytes + ASK_STATICS_BYTES,
+            ..*board
+        },
+        None => *board,
+    };
     println!("cargo::rerun-if-env-changed=SPRAT_MODEL");
     println!("cargo::rerun-if-env-changed=SPRAT_CONTEXT");
     let path = model_path()?;

@@ -63,6 +63,11 @@ pub struct Board {
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
+/// Stack that questions with tools take besides: the tools, and the frames of a session.
+pub const ASK_STACK_BYTES: u64 = 3 * KIB;
+/// Statics that they take besides: the memory of a session.
+pub const ASK_STATICS_BYTES: u64 = KIB;
+
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
 pub const DEFAULT_MODEL: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
 

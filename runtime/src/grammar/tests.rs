@@ -168,7 +168,7 @@ fn the_shortest_completion_is_always_there() {
             assert!(grammar.accepts(&text), "{name}: {text:?}");
             assert!(matcher.is_at_end(grammar));
         }
-        assert!(deepest >= 2, "{name} was never left open");
+        assert!(deepest >= 1, "{name} was never left open");
     });
 }
 

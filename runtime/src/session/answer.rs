@@ -89,7 +89,7 @@ impl Session<'_, '_, '_, '_, '_> {
             let token = match self.next_token(Some(*place), budget, [None; 2])? {
                 Next::Token(token) => token,
                 Next::End(end) => return Ok(end),
-                Next::None => return Ok(End::NoToken),
+                Next::None => return Ok(if is_complete { End::Complete } else { End::NoToken }),
             };
             stream.is_cancelled |= on(Event::Token(token)).is_break();
             let bytes = self.tokenizer.token_bytes(token);

@@ -23,11 +23,11 @@ fn a_board_asks_its_tools_as_the_laptop_does() {
     let board = Emulated::build(&Wanted { ask: true, ..Wanted::new(BOARD.name, &packed) }).unwrap();
     let mut calls = 0;
     for question in [
-        "How much is 57 plus 86?",
-        "A farm has 4 boxes of 12 eggs. 5 break. How many are left?",
-        "What is the temperature in the kitchen?",
-        "How warm is it in the attic?",
-        "Turn the green led on.",
+        "What is 81 * 11?",
+        "Add 74 and 4, then multiply by 26.",
+        "Tell me the temperature in the kitchen",
+        "Give me the temperature in the attic",
+        "Please turn on the green led.",
         "What is the capital of France?",
     ] {
         let sensors = vec!["humidity=40".to_owned(), "temp,kitchen=31.7".to_owned()];

@@ -13,34 +13,33 @@ fn asked(question: &str, sensors: &[&str], tools: bool) -> AskReport {
 
 #[test]
 fn a_calculation_is_made_by_the_calculator() {
-    let report = asked("How much is 57 plus 86?", &[], true);
+    let report = asked("What is 81 * 11?", &[], true);
     let calls: Vec<_> = report.calls.iter().map(|call| (&*call.arguments, &*call.result)).collect();
-    assert_eq!(calls, [("57+86", "143")], "{}", report.chain);
-    assert!(report.chain.contains("<<57+86=143>>"), "{}", report.chain);
-    assert_eq!((&*report.answer, &*report.stop), ("143", "end token"));
+    assert_eq!(calls, [("81*11", "891")], "{}", report.chain);
+    assert!(report.chain.contains("<<81*11=891>>"), "{}", report.chain);
+    assert_eq!((&*report.answer, &*report.stop), ("891", "end token"));
     // A digit each, and the marker, tokenized on their own as in training.
     assert_eq!(report.inserted_tokens, 4);
 }
 
 #[test]
 fn without_tools_the_model_is_on_its_own() {
-    let report = asked("How much is 57 plus 86?", &[], false);
+    let report = asked("What is 81 * 11?", &[], false);
     assert_eq!((report.calls.len(), report.inserted_tokens), (0, 0));
-    assert!(report.chain.contains("<<57+86="), "{}", report.chain);
+    assert!(report.chain.contains("<<81*11="), "{}", report.chain);
 }
 
 #[test]
 fn sensors_are_read_and_actuators_are_set() {
-    let report =
-        asked("What is the temperature in the kitchen?", &["humidity=40", "temp,kitchen=31.7"], true);
+    let report = asked("Tell me the temperature in the kitchen", &["humidity=40", "temp,kitchen=31.7"], true);
     let call = &report.calls[0];
     assert_eq!((&*call.name, &*call.arguments, &*call.result), ("read", "temp,kitchen", "31.7"));
     assert_eq!(report.answer, "It is 31.7 degrees in the kitchen.", "{}", report.chain);
 
-    let report = asked("What is the temperature in the kitchen?", &[], true);
+    let report = asked("Tell me the temperature in the kitchen", &[], true);
     assert_eq!(report.calls[0].result, "error", "{}", report.chain);
 
-    let report = asked("Turn the green led on.", &[], true);
+    let report = asked("Please turn on the green led.", &[], true);
     let call = &report.calls[0];
     assert_eq!((&*call.name, &*call.arguments, &*call.result), ("led", "green,on", "ok"), "{}", report.chain);
 }
@@ -53,7 +52,7 @@ fn the_grammar_changes_nothing_where_the_model_writes_well() {
             let mut memory = [0; Memory::SMALL.bytes()];
             let options = Options { constrain_calls, ..Options::DEFAULT };
             let mut session = Session::new(engine, greedy(), &mut memory, Memory::SMALL, options).unwrap();
-            session.say(Role::User, "A farm has 4 boxes of 12 eggs. 5 break. How many are left?").unwrap();
+            session.say(Role::User, "Add 74 and 4, then multiply by 26.").unwrap();
             let (mut calculator, mut heard) = (Calculator::new(), Heard::default());
             let mut tools = Tools::none().with_calculator(&mut calculator);
             let end = session.answer(&mut tools, |event| heard.hear(event)).unwrap();

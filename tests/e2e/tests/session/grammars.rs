@@ -66,40 +66,27 @@ impl Parser<'_> {
 
 /// Whether these are arguments: words, numbers and quoted texts with commas between.
 fn are_arguments(text: &str) -> bool {
-    let mut rest = text;
-    while let Some(quoted) = rest.find('"') {
-        let Some(length) = rest[quoted + 1..].find('"') else { return false };
-        let (before, after) = (&rest[..quoted], &rest[quoted + length + 2..]);
-        let is_alone = (before.is_empty() || before.ends_with(',') || before.ends_with(", "))
-            && (after.is_empty() || after.starts_with(','));
-        if !is_alone {
-            return false;
-        }
-        let plain = before.trim_end_matches(' ').trim_end_matches(',');
-        if !plain.is_empty() && !plain.split(',').all(is_argument) {
-            return false;
-        }
-        match after.strip_prefix(',') {
-            None => return true,
-            Some(after) => rest = after,
+    let (mut arguments, mut is_quoted) = (vec![String::new()], false);
+    for character in text.chars() {
+        is_quoted ^= character == '"';
+        match arguments.last_mut() {
+            Some(last) if is_quoted || character != ',' => last.push(character),
+            _ => arguments.push(String::new()),
         }
     }
-    rest.is_empty() && text.is_empty() || rest.split(',').all(is_argument)
+    let rest = arguments[1..].iter().map(|argument| argument.strip_prefix(' ').unwrap_or(argument));
+    let all = core::iter::once(arguments[0].as_str()).chain(rest);
+    !is_quoted && (text.is_empty() || all.into_iter().all(is_argument))
 }
 
 fn is_argument(text: &str) -> bool {
-    let text = text.strip_prefix(' ').unwrap_or(text);
-    let is_number = text.parse::<f64>().is_ok();
-    let is_word = |word: &str| {
-        let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
-        word.starts_with(is_start) && word.chars().all(|c| is_start(c) || c.is_ascii_digit())
-    };
-    let words = text.split(' ').collect::<Vec<_>>();
-    let is_words = words.iter().all(|word| {
-        // Behind a space a word may begin with a digit.
-        is_word(word) || word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !word.is_empty()
-    });
-    is_number || is_word(words[0]) && is_words
+    if let Some(inside) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        return inside.chars().all(|c| (' '..='~').contains(&c) && c != '"' && c != '\\');
+    }
+    let is_word =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let begins_like_a_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    text.parse::<f64>().is_ok() || begins_like_a_word && text.split(' ').all(is_word)
 }
 
 /// Lets the model of noise answer again and again until there were enough calls; what it opens is up to `opening`.

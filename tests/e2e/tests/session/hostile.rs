@@ -27,7 +27,7 @@ fn inserted(result: &str, most: usize) -> (Heard, usize, usize) {
         let memory = Memory { result_bytes: most, ..Memory::SMALL };
         let (mut bytes, mut heard) = (vec![0; memory.bytes()], Heard::default());
         let mut session = Session::new(engine, greedy(), &mut bytes, memory, Options::DEFAULT).unwrap();
-        session.say(Role::User, "How much is 57 plus 86?").unwrap();
+        session.say(Role::User, "What is 81 * 11?").unwrap();
         let mut tool = |_: &str, out: &mut Text<'_>| -> Result<(), ToolError> {
             out.push(result);
             Ok(())
