@@ -16,6 +16,8 @@ use sprat_emulator::{Boot, Event, Input, boot};
 
 use crate::table::bytes;
 
+pub mod linux;
+
 /// A firmware around a model, ready to be booted as often as there are questions.
 #[derive(Debug)]
 pub struct Emulated {
@@ -123,8 +125,9 @@ impl Emulated {
     pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
         let Wanted { board, model, context, kernels, ask, progress } = *wanted;
         let board = BOARDS.iter().find(|known| known.name == board).ok_or_else(|| {
-            let names: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
-            anyhow!("there is no firmware for a board {board:?}; boards with firmware: {}", names.join(", "))
+            let names = BOARDS.iter().map(|board| board.name);
+            let names: Vec<_> = names.chain(linux::LINUX_BOARDS.iter().map(|board| board.name)).collect();
+            anyhow!("the board {board:?} cannot be emulated; those that can: {}", names.join(", "))
         })?;
         ensure!(
             crate::model::is_packed(model),

@@ -236,7 +236,8 @@ mod tests {
     const CONFIG: Config = Config {
         vocab_size: 1024,
         hidden_size: 128,
-        layers: 5,
+        // So many that the longest context does not fit the largest board.
+        layers: 8,
         heads: 4,
         kv_heads: 2,
         head_dim: 32,

@@ -117,13 +117,16 @@ fn needs_every_family(model: &Path) -> Result<bool> {
 }
 
 /// The programs that cargo's messages say it built.
-fn executables(messages: &[u8]) -> Vec<PathBuf> {
+pub fn executables(messages: &[u8]) -> Vec<PathBuf> {
     let stream = serde_json::Deserializer::from_slice(messages).into_iter::<serde_json::Value>();
     stream.flatten().filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).collect()
 }
 
 /// The checkout that has the boards: the one around the current folder, or the one this program is built from.
-fn workspace() -> Result<PathBuf> {
+///
+/// # Errors
+/// There is none.
+pub fn workspace() -> Result<PathBuf> {
     let is_workspace = |folder: &&Path| folder.join("boards/support/Cargo.toml").exists();
     let here = env::current_dir().context("no current folder")?;
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR"));

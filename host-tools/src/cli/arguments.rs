@@ -245,7 +245,7 @@ pub(super) struct EmulateArguments {
     /// A packed file
     #[arg(value_name = "F")]
     pub file: PathBuf,
-    /// The board
+    /// The board: an emulated one, or one that runs Linux, whose core is emulated
     #[arg(long, default_value = "qemu-mps2-an386")]
     pub board: String,
     /// The text to continue
@@ -300,6 +300,19 @@ impl SamplingArguments {
     pub fn config(&self) -> SamplerConfig {
         let Self { temperature, top_k, top_p, min_p, repetition_penalty, .. } = *self;
         SamplerConfig { repetition_penalty, temperature, top_k, top_p, min_p }
+    }
+
+    /// The same as arguments of another `sprat`.
+    pub fn to_arguments(&self) -> [String; 6] {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, seed } = self;
+        [
+            format!("--temperature={temperature}"),
+            format!("--top-k={top_k}"),
+            format!("--top-p={top_p}"),
+            format!("--min-p={min_p}"),
+            format!("--repetition-penalty={repetition_penalty}"),
+            format!("--seed={seed}"),
+        ]
     }
 }
 

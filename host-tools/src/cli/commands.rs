@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::Kernels;
@@ -17,6 +17,7 @@ use super::arguments::{
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::calibrate::{self, calibrate};
+use crate::emulate::linux::{self, LinuxBoard};
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::evaluate;
 use crate::import::Checkpoint;
@@ -208,9 +209,34 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
     Ok(())
 }
 
+/// On a board that runs Linux, `sprat run` is what runs there: it gets the same arguments and has the same output.
+fn emulate_process(board: &LinuxBoard, arguments: &EmulateArguments, progress: Progress) -> Result<()> {
+    eprintln!("building sprat for {}, to run on a {}", linux::TARGET, board.cpu);
+    let mut command = board.command(&linux::build("release", progress)?);
+    command.arg("run").arg(&arguments.file).arg("--prompt").arg(&arguments.prompt);
+    command.args(["--max-tokens", &arguments.max_tokens.to_string()]);
+    command.args(arguments.sampling.to_arguments());
+    let context = arguments.context.map(|tokens| ["--context".to_owned(), tokens.to_string()]);
+    let kernels = arguments.kernels.as_ref().map(|name| ["--kernels".to_owned(), name.clone()]);
+    command.args(context.into_iter().chain(kernels).flatten());
+    command.args(
+        [(arguments.special, "--special"), (arguments.json, "--json")]
+            .iter()
+            .filter_map(|(given, name)| given.then_some(name)),
+    );
+    let status = command.status().with_context(|| {
+        format!("cannot start {}; `cargo xtask setup` installs what is missing", linux::EMULATOR)
+    })?;
+    ensure!(status.success(), "sprat on an emulated {} failed ({status})", board.cpu);
+    Ok(())
+}
+
 fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
-    eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
     let progress = if std::io::stderr().is_terminal() { Progress::Shown } else { Progress::Silent };
+    if let Some(board) = linux::find(&arguments.board) {
+        return emulate_process(board, arguments, progress);
+    }
+    eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
     let emulated = Emulated::build(&Wanted {
         board: &arguments.board,
         model: &arguments.file,

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -26,20 +26,7 @@ mod bit_exact;
 
 /// Whether firmware can be built and booted here; says what is missing when not.
 fn can_emulate(test: &str) -> bool {
-    let works = |command: &mut Command| {
-        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    };
-    let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", BOARD.target]).output();
-    let has_target =
-        rustc.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
-    if !works(Command::new("qemu-system-arm").arg("--version")) || !has_target {
-        println!(
-            "SKIP {test}: qemu-system-arm or the target {} is missing (cargo xtask setup)",
-            BOARD.target
-        );
-        return false;
-    }
-    true
+    sprat_e2e::boards::can_emulate(test, &BOARD)
 }
 
 fn pack(source: &Path, open: &OpenOptions, options: &PackOptions, out: &Path) {
