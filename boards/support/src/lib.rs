@@ -5,7 +5,7 @@
 //! [`memory`] is which boards there are and whether a model fits them, for the host tools too. The rest is
 //! glue that a board asks for by feature: `ask` for questions with tools, `build-script` for its build, `semihosting`
 //! for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for a family's faults and stack, `heap` for
-//! boards that find their RAM at boot. [`firmware!`] links the model in.
+//! boards that find their RAM at boot. `firmware!` links the model in.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -19,8 +19,10 @@ pub mod protocol;
 #[allow(unsafe_code)]
 pub mod stack;
 
+#[cfg(feature = "semihosting")]
 mod firmware;
 
+// Start-up code, registers and work shared between cores.
 #[cfg(feature = "aarch64")]
 #[allow(unsafe_code)]
 pub mod aarch64;
@@ -42,6 +44,7 @@ pub mod drill;
 #[cfg(feature = "heap")]
 #[allow(unsafe_code)]
 pub mod heap;
+// Handlers and registers, as above.
 #[cfg(feature = "riscv")]
 #[allow(unsafe_code)]
 pub mod riscv;
