@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// Training makes and drops tensors of megabytes thousands of times a second. The system's allocator gives their pages
 /// back each time; this one keeps them.
-#[cfg(feature = "train")]
+#[cfg(all(feature = "train", not(target_env = "musl")))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -94,9 +94,11 @@ pub(super) enum Command {
     Bench(BenchArguments),
     /// Train a small assistant on chats
     #[cfg(feature = "train")]
-    #[command(after_help = "Examples:\n  sprat train chats.jsonl -o assistant --minutes 60\n  \
+    #[command(
+        after_help = "Examples:\n  sprat train --new my-device\n  sprat train chats.jsonl -o assistant --minutes 60\n  \
         sprat train chats.jsonl --preset 260k -o small --tokens 5M --eval held-out.jsonl --json\n  \
-        sprat train chats.jsonl -o assistant --minutes 60 --resume")]
+        sprat train chats.jsonl -o assistant --minutes 60 --resume"
+    )]
     Train(Box<TrainArguments>),
 }
 

@@ -36,6 +36,7 @@ fn main() -> Result<()> {
         budget: Budget::Tokens(1 << 40),
         batch_tokens: sequences * length,
         micro_tokens: 1024,
+        quantize_from: 1.0,
         seed: 0,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("threads")?;

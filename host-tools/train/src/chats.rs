@@ -2,7 +2,8 @@
 //!
 //! One chat a line: `{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}`.
 //! An answer that calls tools is several messages: what the assistant writes up to the end of the call, what the tool
-//! answers, how the assistant goes on. Other fields are ignored, so that a corpus can carry notes of its own.
+//! answers, how the assistant goes on. Other fields are ignored, so that a corpus can carry notes of its own; lines that
+//! begin with `#` are comments.
 
 use std::fmt;
 use std::fs::File;
@@ -82,7 +83,7 @@ impl Chat {
     }
 }
 
-/// Reads a file chat by chat; empty lines are skipped.
+/// Reads a file chat by chat; empty lines and comments are skipped.
 ///
 /// # Errors
 /// The file cannot be read, or a line is no chat: which, and why.
@@ -92,7 +93,7 @@ pub fn for_each(path: &Path, mut take: impl FnMut(Chat) -> Result<()>) -> Result
     for (index, line) in BufReader::new(file).lines().enumerate() {
         let number = index + 1;
         let line = line.with_context(|| format!("cannot read {shown}, line {number}"))?;
-        if line.trim().is_empty() {
+        if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
         let chat: Chat = serde_json::from_str(&line).with_context(|| {
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn orders_of_messages() {
         for good in ["user assistant", "system user assistant tool assistant user assistant tool"] {
-            assert_eq!(read_text(&format!("\n{}\n", roles(good))).unwrap().len(), 1, "{good}");
+            assert_eq!(read_text(&format!("\n# a comment\n{}\n", roles(good))).unwrap().len(), 1, "{good}");
         }
         for (bad, why) in [
             ("assistant", "assistant stands first"),

@@ -73,16 +73,34 @@ impl<'a> MatrixMut<'a> {
 /// # Panics
 /// The shapes do not fit together.
 pub fn multiply(out: MatrixMut<'_>, adds: bool, alpha: f32, a: Matrix<'_>, b: Matrix<'_>) {
+    let MatrixMut { elements, rows, columns, row_stride } = out;
+    let out = Out { elements: elements.as_mut_ptr(), rows, columns, row_stride };
+    // SAFETY: every element of `out` lies within its slice, which was checked when it was made, and which is borrowed
+    // for writing alone.
+    unsafe { gemm(out, adds, alpha, a, b) }
+}
+
+/// A matrix that may not be initialized.
+struct Out {
+    elements: *mut f32,
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+}
+
+/// # Safety
+/// Every element of `out` can be written and overlaps nothing else; with `adds` it has been.
+unsafe fn gemm(out: Out, adds: bool, alpha: f32, a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!((out.rows, out.columns, a.columns), (a.rows, b.columns, b.rows), "the shapes of a product");
     let stride = |stride: usize| stride as isize;
-    // SAFETY: every element (i, j) with i < rows and j < columns lies within the slices, which was checked when the
-    // matrices were made; `out` is borrowed for writing alone, so that it overlaps nothing.
+    // SAFETY: the caller vouches for `out`; every element (i, j) with i < rows and j < columns of the others lies within
+    // their slices, which was checked when they were made.
     unsafe {
         gemm::gemm(
             out.rows,
             out.columns,
             a.columns,
-            out.elements.as_mut_ptr(),
+            out.elements,
             1,
             stride(out.row_stride),
             adds,
@@ -103,6 +121,27 @@ pub fn multiply(out: MatrixMut<'_>, adds: bool, alpha: f32, a: Matrix<'_>, b: Ma
     }
 }
 
+/// `a * b` in memory of its own, rows one after the other.
+///
+/// # Panics
+/// The shapes do not fit together.
+pub fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    let (rows, columns) = (a.rows, b.columns);
+    let mut out = Vec::with_capacity(rows * columns);
+    // A product over nothing is not written.
+    if a.columns == 0 {
+        out.resize(rows * columns, 0.0);
+        return out;
+    }
+    let into = Out { elements: out.as_mut_ptr(), rows, columns, row_stride: columns };
+    // SAFETY: there is room for rows x columns, and all are written without being read.
+    unsafe {
+        gemm(into, false, 1.0, a, b);
+        out.set_len(rows * columns);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +160,14 @@ mod tests {
                 assert_eq!(found, if j < 5 { 100.0 + 0.5 * product(j) } else { 100.0 }, "{i} {j}");
             }
         }
+    }
+
+    #[test]
+    fn a_product_has_memory_of_its_own() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0]);
+        let found = product(Matrix::new(&a, 3, 2, 2), Matrix::new(&b, 2, 2, 2).transposed());
+        assert_eq!(found, [1.0, 4.0, 3.0, 10.0, 5.0, 16.0]);
+        assert_eq!(product(Matrix::new(&[], 2, 0, 0), Matrix::new(&[], 0, 2, 2)), [0.0; 4]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The model as a recording on candle's tape: a Llama with shared embeddings.
+//! The model as a recording on a tape: a Llama with shared embeddings.
 //!
 //! Queries, keys and values are one matrix, gate and up are another, so that a layer is five products. Behind the last
 //! layer's attention only the positions that have a loss go on.
@@ -12,8 +12,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::corpus::Packed;
-use crate::ops::{Attention, CrossEntropy, Linear, RmsNorm, Rotation, Rows, SwiGlu};
+use crate::ops::{Add, Attention, CrossEntropy, FakeQuant, Linear, RmsNorm, Rotation, Rows, SwiGlu};
 use crate::shape::Shape;
+use crate::tape::{Tape, Value};
 
 /// What a parameter is, which decides how it begins and how it is optimized.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +67,13 @@ pub struct Model {
     pub shape: Shape,
     /// All that is learned: the embedding, six tensors a layer (see [`LAYER`]), the last norm.
     pub parameters: Vec<Parameter>,
+    /// Whether weights and the inputs of matrices are rounded to int8, in groups of [`GROUP`] elements, on the way forward.
+    pub quantizes: bool,
     rotation: Arc<Rotation>,
 }
+
+/// Elements that share a scale when the model is packed.
+pub const GROUP: usize = 64;
 
 /// Parameters of a layer: norm, queries with keys and values, output, norm, gate with up, down.
 const LAYER: usize = 6;
@@ -106,25 +112,37 @@ impl Model {
             parameters.push(Parameter { name, kind, var });
         }
         let rotation = Arc::new(Rotation::new(shape.context, shape.head_width, shape.rope_theta));
-        Ok(Self { shape: shape.clone(), parameters, rotation })
+        Ok(Self { shape: shape.clone(), parameters, quantizes: false, rotation })
     }
 
-    /// Logits of the positions that have a loss: learned positions x vocabulary.
+    /// Records the logits of the positions that have a loss: learned positions x vocabulary.
     ///
     /// # Errors
     /// A sequence is longer than the context, or a token is not in the vocabulary.
-    pub fn logits(&self, packed: &Packed) -> Result<Tensor> {
+    pub fn record(&self, tape: &mut Tape, parameters: &[Value], packed: &Packed) -> Result<Value> {
         let shape = &self.shape;
         if let Some(ends) = packed.bounds.windows(2).find(|ends| ends[1] - ends[0] > shape.context) {
             bail!("a sequence of {} tokens; expected at most {}", ends[1] - ends[0], shape.context);
         }
-        let vars: Vec<&Tensor> = self.parameters.iter().map(|parameter| parameter.var.as_tensor()).collect();
-        let (embedding, rest) = vars.split_first().context("a model without parameters")?;
+        let (weights, inputs) =
+            (FakeQuant { group: GROUP, halves: true }, FakeQuant { group: GROUP, halves: false });
+        let mut parameters = parameters.to_vec();
+        if self.quantizes {
+            for (value, parameter) in parameters.iter_mut().zip(&self.parameters) {
+                if parameter.kind != Kind::Norm {
+                    *value = tape.one(*value, weights)?;
+                }
+            }
+        }
+        let linear = |tape: &mut Tape, x, weight| {
+            let x = if self.quantizes { tape.one(x, inputs)? } else { x };
+            tape.two(x, weight, Linear)
+        };
+        let (embedding, rest) = parameters.split_first().context("a model without parameters")?;
         let (last_norm, layers) = rest.split_last().context("a model without layers")?;
-        let norm = |x: &Tensor, weight: &Tensor| x.apply_op2(weight, RmsNorm { epsilon: shape.epsilon });
-        let linear = |x: &Tensor, weight: &Tensor| x.apply_op2(weight, Linear);
+        let norm = RmsNorm { epsilon: shape.epsilon };
 
-        let mut x = embedding.apply_op1(Rows(packed.inputs.clone()))?;
+        let mut x = tape.one(*embedding, Rows(packed.inputs.clone()))?;
         for (index, layer) in layers.chunks(LAYER).enumerate() {
             let &[attention_norm, qkv, output, feed_forward_norm, gate_up, down] = layer else {
                 bail!("a layer of {} parameters; expected {LAYER}", layer.len())
@@ -136,24 +154,52 @@ impl Model {
                 self.rotation.clone(),
                 packed.bounds.clone(),
             );
-            let mut mixed = linear(&norm(&x, attention_norm)?, qkv)?.apply_op1(attention)?;
+            let normed = tape.two(x, attention_norm, norm)?;
+            let projected = linear(tape, normed, qkv)?;
+            let mut mixed = tape.one(projected, attention)?;
             if index + 1 == shape.layers {
-                mixed = mixed.apply_op1(Rows(packed.learned.clone()))?;
-                x = x.apply_op1(Rows(packed.learned.clone()))?;
+                mixed = tape.one(mixed, Rows(packed.learned.clone()))?;
+                x = tape.one(x, Rows(packed.learned.clone()))?;
             }
-            x = (x + linear(&mixed, output)?)?;
-            let gated = linear(&norm(&x, feed_forward_norm)?, gate_up)?.apply_op1(SwiGlu)?;
-            x = (x + linear(&gated, down)?)?;
+            let added = linear(tape, mixed, output)?;
+            x = tape.two(x, added, Add)?;
+
+            let normed = tape.two(x, feed_forward_norm, norm)?;
+            let both = linear(tape, normed, gate_up)?;
+            let gated = tape.one(both, SwiGlu)?;
+            let added = linear(tape, gated, down)?;
+            x = tape.two(x, added, Add)?;
         }
-        Ok(linear(&norm(&x, last_norm)?, embedding)?)
+        let normed = tape.two(x, *last_norm, norm)?;
+        linear(tape, normed, *embedding)
     }
 
-    /// The summed loss of a micro-batch times `scale`, in nats.
+    /// Logits without a way back: learned positions x vocabulary.
     ///
     /// # Errors
-    /// As [`logits`](Self::logits).
-    pub fn loss(&self, packed: &Packed, scale: f32) -> Result<Tensor> {
-        Ok(self.logits(packed)?.apply_op1(CrossEntropy::new(packed.targets.clone(), scale))?)
+    /// As [`record`](Self::record).
+    pub fn logits(&self, packed: &Packed) -> Result<Tensor> {
+        let mut tape = Tape::default();
+        let parameters = self.leaves(&mut tape);
+        let logits = self.record(&mut tape, &parameters, packed)?;
+        Ok(tape.tensor(logits).clone())
+    }
+
+    /// The parameters on a tape.
+    pub fn leaves(&self, tape: &mut Tape) -> Vec<Value> {
+        self.parameters.iter().map(|parameter| tape.leaf(&parameter.var)).collect()
+    }
+
+    /// The summed loss of a micro-batch times `scale`, in nats, and its gradient by every parameter.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn gradients(&self, packed: &Packed, scale: f32) -> Result<(f32, Vec<Tensor>)> {
+        let mut tape = Tape::default();
+        let parameters = self.leaves(&mut tape);
+        let logits = self.record(&mut tape, &parameters, packed)?;
+        let loss = tape.one(logits, CrossEntropy::new(packed.targets.clone(), scale))?;
+        Ok((tape.tensor(loss).to_scalar()?, tape.gradients(loss, &parameters)?))
     }
 }
 
@@ -227,19 +273,17 @@ mod tests {
         let (model, corpus) = (Model::new(&tiny(), 1).unwrap(), random_corpus(6, 50, 30));
         let packed = corpus.pack(&[0, 1, 2, 3, 4, 5]);
         let scale = 1.0 / packed.targets.len() as f32;
-        let loss = || model.loss(&packed, scale).unwrap();
-        let before = loss();
-        assert!((before.to_scalar::<f32>().unwrap() - 50f32.ln()).abs() < 0.1);
-        for parameter in &model.parameters {
-            let gradients = loss().backward().unwrap();
-            let gradient = gradients.get(&parameter.var).unwrap();
+        let loss = || model.gradients(&packed, scale).unwrap();
+        assert!((loss().0 - 50f32.ln()).abs() < 0.1);
+        for (index, parameter) in model.parameters.iter().enumerate() {
+            let (before, gradients) = loss();
+            let gradient = &gradients[index];
             let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
             let expected = 1e-3;
             let step = (gradient * f64::from(expected / norm)).unwrap();
-            let before = loss().to_scalar::<f32>().unwrap();
             let old = parameter.values().unwrap();
             parameter.var.set(&(parameter.var.as_tensor() - step).unwrap()).unwrap();
-            let fall = before - loss().to_scalar::<f32>().unwrap();
+            let fall = before - loss().0;
             parameter.set(old).unwrap();
             assert!((fall / expected - 1.0).abs() < 0.1, "{}: {fall} for {expected}", parameter.name);
         }

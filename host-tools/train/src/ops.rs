@@ -1,11 +1,13 @@
-//! The differentiable operations of a Llama, for candle's tape.
+//! The differentiable operations of a Llama, as candle's custom operations.
 //!
 //! Candle's own are either composed of many small ones (each a pass over memory and an allocation) or have no backward
 //! pass. Here each is one forward and one backward function over slices, on the caller's thread: several tapes are
 //! recorded side by side, one a micro-batch. Rows are tokens; sequences stand back to back without padding.
 
+mod add;
 mod attention;
 mod cross_entropy;
+mod fake_quant;
 mod linear;
 mod norm;
 mod rows;
@@ -15,8 +17,10 @@ mod tests;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
+pub use add::Add;
 pub use attention::{Attention, Rotation};
 pub use cross_entropy::CrossEntropy;
+pub use fake_quant::FakeQuant;
 pub use linear::Linear;
 pub use norm::RmsNorm;
 pub use rows::Rows;

@@ -121,8 +121,8 @@ impl Tokenizer {
         let mut model = BPE::default();
         trainer.train(&mut model).map_err(failed)?;
         inner.with_model(ModelWrapper::BPE(model));
-        inner.add_special_tokens(&specials);
-        inner.add_tokens(&marks);
+        inner.add_special_tokens(specials).map_err(failed)?;
+        inner.add_tokens(marks).map_err(failed)?;
         Self::new(inner)
     }
 

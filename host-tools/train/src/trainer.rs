@@ -6,13 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use candle_core::Tensor;
+use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::{Corpus, Order, Packed};
-use crate::model::{Model, Parameter};
+use crate::model::Model;
 use crate::ops::with_elements;
 use crate::optimizer::{self, Optimizer};
 use crate::schedule::{Budget, Schedule};
@@ -34,6 +33,8 @@ pub struct Plan {
     pub batch_tokens: usize,
     /// Tokens of a tape.
     pub micro_tokens: usize,
+    /// The share of the budget from which on the model is trained as int8 leaves it; 1 for never.
+    pub quantize_from: f64,
     /// Of the first weights and of the order of chats.
     pub seed: u64,
 }
@@ -95,6 +96,7 @@ impl<'c> Trainer<'c> {
         let chats = self.order.batch(self.corpus, self.plan.batch_tokens);
         let parts = self.corpus.split(&chats, self.plan.micro_tokens);
         let learned: usize = parts.iter().map(|part| part.targets.len()).sum();
+        self.model.quantizes = self.used() >= self.plan.quantize_from;
         let (loss, gradients) = gradients(&self.model, &parts, 1.0 / learned as f32)?;
         let share = self.plan.schedule.share(self.optimizer.steps, self.used());
         self.optimizer.step(&self.model.parameters, gradients, share)?;
@@ -110,16 +112,8 @@ impl<'c> Trainer<'c> {
 /// # Errors
 /// The parts do not fit the model.
 pub fn gradients(model: &Model, parts: &[Packed], scale: f32) -> Result<(f64, Vec<Vec<f32>>)> {
-    let tape = |part: &Packed| -> Result<(f64, Vec<Tensor>)> {
-        let loss = model.loss(part, scale)?;
-        let mut found = loss.backward()?;
-        let take = |parameter: &Parameter| {
-            found.remove(&parameter.var).with_context(|| format!("{} has no gradient", parameter.name))
-        };
-        let gradients = model.parameters.iter().map(take).collect::<Result<_>>()?;
-        Ok((f64::from(loss.to_scalar::<f32>()?), gradients))
-    };
-    let tapes: Vec<_> = parts.par_iter().with_max_len(1).map(tape).collect::<Result<_>>()?;
+    let tapes = parts.par_iter().with_max_len(1).map(|part| model.gradients(part, scale));
+    let tapes: Vec<_> = tapes.collect::<Result<_>>()?;
     let sum = |index: usize| {
         let mut sum = vec![0.0; model.parameters[index].var.elem_count()];
         for (_, gradients) in &tapes {
@@ -131,7 +125,7 @@ pub fn gradients(model: &Model, parts: &[Packed], scale: f32) -> Result<(f64, Ve
         Ok(sum)
     };
     let gradients = (0..model.parameters.len()).into_par_iter().map(sum).collect::<Result<_>>()?;
-    Ok((tapes.iter().map(|(loss, _)| loss).sum(), gradients))
+    Ok((tapes.iter().map(|(loss, _)| f64::from(*loss)).sum(), gradients))
 }
 
 #[cfg(test)]
@@ -148,6 +142,7 @@ pub(crate) mod tests {
             budget: Budget::Tokens(4000),
             batch_tokens: 400,
             micro_tokens: 100,
+            quantize_from: 1.0,
             seed: 3,
         }
     }
@@ -169,6 +164,22 @@ pub(crate) mod tests {
             })
         };
         assert_eq!(train(1), train(3));
+    }
+
+    #[test]
+    fn the_end_can_be_trained_as_int8_leaves_it() {
+        let corpus = random_corpus(100, 500, 30);
+        let mut trainer = Trainer::new(Plan { quantize_from: 0.5, ..plan() }, &corpus).unwrap();
+        let mut plain = Trainer::new(plan(), &corpus).unwrap();
+        while trainer.used() < 0.5 {
+            assert_eq!(trainer.step().unwrap(), plain.step().unwrap());
+        }
+        let (rounded, exact) = (trainer.step().unwrap(), plain.step().unwrap());
+        assert!(trainer.model.quantizes && !plain.model.quantizes);
+        assert!(
+            rounded.loss != exact.loss && (rounded.loss - exact.loss).abs() < 0.01,
+            "{rounded:?} {exact:?}"
+        );
     }
 
     #[test]

@@ -12,14 +12,21 @@ pub fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
+/// Added to a small number, its last bit is worth 1: the sum is rounded to an integer, which is in its low bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// The nearest integer, ties to even, for |x| < 2^22.
+#[inline(always)]
+pub fn rounded(x: f32) -> f32 {
+    (x + ROUND) - ROUND
+}
+
 /// `e^x`, relative error below 2e-7, for x in [-87, 88]; x beyond is taken for the end that is nearer.
 ///
 /// `x = n ln 2 + r`, `|r| <= ln 2 / 2`; the polynomial of `e^r` is that of Cephes' `expf`.
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the constants as they are published")]
 pub fn exp(x: f32) -> f32 {
-    // Added to a small number, its last bit is worth 1: the sum is rounded to an integer, which is in its low bits.
-    const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
@@ -84,6 +91,13 @@ pub fn max(a: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
+/// The largest magnitude.
+#[inline(always)]
+pub fn max_magnitude(a: &[f32]) -> f32 {
+    let lanes = fold(a, a, 0.0, |max, a, _| if a.abs() > max { a.abs() } else { max });
+    lanes.into_iter().fold(0.0, f32::max)
+}
+
 /// Makes probabilities of scores and returns the logarithm of the sum of their exponentials.
 #[inline(always)]
 pub fn softmax(scores: &mut [f32]) -> f32 {
@@ -137,6 +151,8 @@ mod tests {
             let a: Vec<f32> = (0..length).map(|i| (i % 7) as f32 - 3.0).collect();
             let expected: f32 = a.iter().map(|a| a * a).sum();
             assert_eq!(vectorized(|| dot(&a, &a)), expected);
+            let magnitude = a.iter().fold(0f32, |max, a| max.max(a.abs()));
+            assert_eq!(max_magnitude(&a), magnitude);
             assert_eq!(max(&a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }
     }

@@ -15,11 +15,14 @@ use super::TeamArguments;
 #[derive(Debug, Args)]
 pub(in super::super) struct TrainArguments {
     /// Chats to learn from, one a line: {"messages": [{"role": "user", "content": "..."}, ...]}
-    #[arg(value_name = "DATA.jsonl", required = true)]
+    #[arg(value_name = "DATA.jsonl", required_unless_present = "new")]
     chats: Vec<PathBuf>,
     /// The directory to write: a checkpoint that `sprat pack` takes
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "OUT", required_unless_present = "new")]
+    output: Option<PathBuf>,
+    /// Instead of training: write a folder with the chats of a device to begin with, and how to go on
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["chats", "output"])]
+    pub new: Option<PathBuf>,
     /// Chats to measure on, which are not learned from
     #[arg(long = "eval", value_name = "HELD.jsonl", num_args = 1..)]
     held_out: Vec<PathBuf>,
@@ -64,6 +67,9 @@ pub(in super::super) struct TrainArguments {
     /// Tokens of a step's parts, which threads share out; the result depends on it in the last bits
     #[arg(long, value_name = "TOKENS", default_value_t = 1024)]
     micro_tokens: usize,
+    /// Train the last share of the budget with weights and matrix inputs as int8 leaves them
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.2", value_parser = share)]
+    qat: Option<f64>,
     /// Of the first weights and the order of the chats: the same seed gives the same model
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -144,12 +150,13 @@ impl TrainArguments {
                 .map_or(Budget::Tokens(self.tokens), |minutes| Budget::Seconds(60.0 * minutes)),
             batch_tokens: self.batch_tokens,
             micro_tokens: self.micro_tokens,
+            quantize_from: 1.0 - self.qat.unwrap_or(0.0),
             seed: self.seed,
         };
         Job {
             chats: self.chats.clone(),
             held_out: self.held_out.clone(),
-            output: self.output.clone(),
+            output: self.output.clone().unwrap_or_default(),
             tokenizer: self.tokenizer.clone(),
             plan,
             threads: self.team.threads(),
@@ -176,6 +183,12 @@ fn positive(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number above 0, such as 30".to_owned())
 }
 
+/// A part of the whole.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0 to 1, such as 0.2".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +198,8 @@ mod tests {
         assert_eq!(token_count("2.5M"), Ok(2_500_000));
         assert_eq!(token_count("64k"), Ok(64_000));
         assert_eq!(token_count("77"), Ok(77));
+        assert_eq!(share("0.25"), Ok(0.25));
+        assert!(share("1.1").is_err() && positive("0").is_err() && positive("x").is_err());
         assert!(token_count("0").is_err() && token_count("M").is_err() && token_count("-1").is_err());
     }
 

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use indicatif::HumanDuration;
 use sprat_train::job::{Event, Summary, train};
+use sprat_train::starter;
 
 use super::super::arguments::TrainArguments;
 use super::{print, print_json};
@@ -16,6 +17,14 @@ const SHOWN_STEPS: f64 = 20.0;
 const PARTS: u64 = 1000;
 
 pub(super) fn train_model(arguments: &TrainArguments) -> Result<()> {
+    if let Some(folder) = &arguments.new {
+        starter::write(folder, &write_whole)?;
+        let folder = folder.display();
+        return print(&format!(
+            "{folder}: chats to begin with; {folder}/README.md says how to make them yours\nTrain on them: sprat train \
+             {folder}/chats.jsonl --eval {folder}/held-out.jsonl --preset 260k --tokens 2M -o {folder}/model\n"
+        ));
+    }
     let job = arguments.job();
     let progress = bar("reading");
     let mut mean = None;

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::{elements, tensor, with_elements};
-use crate::matrix::{Matrix, MatrixMut, multiply};
+use crate::matrix::{Matrix, product};
 
 /// Of `x` (tokens x in) and `W` (out x in): tokens x out.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +24,7 @@ impl CustomOp2 for Linear {
         let ((tokens, inputs), (outputs, _)) = (x_layout.shape().dims2()?, weight_layout.shape().dims2()?);
         let x = Matrix::new(elements(x, x_layout)?, tokens, inputs, inputs);
         let weight = Matrix::new(elements(weight, weight_layout)?, outputs, inputs, inputs);
-        let mut y = vec![0.0; tokens * outputs];
-        multiply(MatrixMut::new(&mut y, tokens, outputs, outputs), false, 1.0, x, weight.transposed());
-        Ok((CpuStorage::F32(y), (tokens, outputs).into()))
+        Ok((CpuStorage::F32(product(x, weight.transposed())), (tokens, outputs).into()))
     }
 
     fn bwd(
@@ -37,15 +35,11 @@ impl CustomOp2 for Linear {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let ((tokens, inputs), outputs) = (x.dims2()?, weight.dim(0)?);
-        let (mut dx, mut dweight) = (vec![0.0; tokens * inputs], vec![0.0; outputs * inputs]);
-        with_elements([x, weight, dy], |[x_elements, weight_elements, dy_elements]| {
-            let dy = Matrix::new(dy_elements, tokens, outputs, outputs);
-            let weight = Matrix::new(weight_elements, outputs, inputs, inputs);
-            multiply(MatrixMut::new(&mut dx, tokens, inputs, inputs), false, 1.0, dy, weight);
-            let x = Matrix::new(x_elements, tokens, inputs, inputs);
-            let into = MatrixMut::new(&mut dweight, outputs, inputs, inputs);
-            multiply(into, false, 1.0, dy.transposed(), x);
-            Ok(())
+        let (dx, dweight) = with_elements([x, weight, dy], |[x, weight, dy]| {
+            let x = Matrix::new(x, tokens, inputs, inputs);
+            let weight = Matrix::new(weight, outputs, inputs, inputs);
+            let dy = Matrix::new(dy, tokens, outputs, outputs);
+            Ok((product(dy, weight), product(dy.transposed(), x)))
         })?;
         Ok((Some(tensor(dx, x)?), Some(tensor(dweight, weight)?)))
     }

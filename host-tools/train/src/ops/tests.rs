@@ -50,9 +50,37 @@ fn linear() {
 }
 
 #[test]
+fn add() {
+    let (a, b) = (random((3, 20), 10), random((3, 20), 11));
+    check("add", &[&a, &b], || a.apply_op2(&b, Add).unwrap());
+    assert!(a.apply_op2(&random((20, 3), 11), Add).is_err());
+}
+
+#[test]
 fn norm() {
     let (x, weight) = (random((4, 20), 3), random(20, 4));
     check("norm", &[&x, &weight], || x.apply_op2(&weight, RmsNorm { epsilon: 1e-5 }).unwrap());
+}
+
+#[test]
+fn fake_quant() {
+    let x = random((3, 10), 12);
+    let op = FakeQuant { group: 4, halves: true };
+    let found = x.apply_op1(op).unwrap();
+    for (row, found) in x.to_vec2::<f32>().unwrap().iter().zip(found.to_vec2::<f32>().unwrap()) {
+        for (group, found) in row.chunks(4).zip(found.chunks(4)) {
+            let largest = group.iter().fold(0f32, |max, x| max.max(x.abs()));
+            let scale = half::f16::from_f32(largest / 127.0).to_f32();
+            for (x, found) in group.iter().zip(found) {
+                let steps = found / scale;
+                assert!((steps - steps.round()).abs() < 1e-3 && steps.abs() < 127.01, "{steps}");
+                assert!((x - found).abs() <= 0.51 * scale, "{x} {found}");
+            }
+        }
+    }
+    let gradients = (found * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
+    assert_eq!(gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [3.0; 30]);
+    assert_eq!(random((0, 8), 1).apply_op1(op).unwrap().elem_count(), 0);
 }
 
 #[test]
