@@ -80,7 +80,7 @@ fn a_mark_gives_the_same_chance_again() {
         let mut session = Session::new(engine, random(7), &mut memory, Memory::SMALL, options).unwrap();
         session.say(Role::User, "A story about a fox, please.").unwrap();
         let mark = session.mark().unwrap();
-        let mut answer = |session: &mut Session<'_, '_, '_, '_, '_>| {
+        let answer = |session: &mut Session<'_, '_, '_, '_, '_>| {
             let mut heard = Heard::default();
             session.answer(&mut Tools::none(), |event| heard.hear(event)).unwrap();
             heard.tokens
