@@ -16,6 +16,8 @@ use sprat_emulator::{Boot, Event, Input, boot};
 
 use crate::table::bytes;
 
+pub mod linux;
+
 /// A firmware around a model, ready to be booted as often as there are questions.
 #[derive(Debug)]
 pub struct Emulated {
@@ -37,6 +39,8 @@ pub struct Wanted<'a> {
     pub context: Option<u32>,
     /// Name of the kernels; the best ones of the board's core by default.
     pub kernels: Option<&'a str>,
+    /// Whether it is to answer questions with tools.
+    pub ask: bool,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -44,7 +48,7 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// A model on a board with nothing out of the ordinary, built in silence.
     pub const fn new(board: &'a str, model: &'a Path) -> Self {
-        Self { board, model, context: None, kernels: None, progress: Progress::Silent }
+        Self { board, model, context: None, kernels: None, ask: false, progress: Progress::Silent }
     }
 }
 
@@ -75,6 +79,12 @@ pub struct EmulateReport {
     pub prefill_instructions: u64,
     /// Instructions for writing the answer.
     pub decode_instructions: u64,
+    /// Calls that were answered.
+    pub calls: u32,
+    /// Calls that were given up.
+    pub abandoned_calls: u32,
+    /// Tokens of results, beside those of prompt and answer.
+    pub inserted_tokens: u32,
     /// Where the flash goes.
     pub flash: Flash,
     /// Where the RAM goes.
@@ -113,10 +123,11 @@ impl Emulated {
     /// # Errors
     /// A board without firmware, or a model that does not fit it, with what is missing.
     pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
-        let Wanted { board, model, context, kernels, progress } = *wanted;
+        let Wanted { board, model, context, kernels, ask, progress } = *wanted;
         let board = BOARDS.iter().find(|known| known.name == board).ok_or_else(|| {
-            let names: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
-            anyhow!("there is no firmware for a board {board:?}; boards with firmware: {}", names.join(", "))
+            let names = BOARDS.iter().map(|board| board.name);
+            let names: Vec<_> = names.chain(linux::LINUX_BOARDS.iter().map(|board| board.name)).collect();
+            anyhow!("the board {board:?} cannot be emulated; those that can: {}", names.join(", "))
         })?;
         ensure!(
             crate::model::is_packed(model),
@@ -124,7 +135,7 @@ impl Emulated {
             model.display(),
             model.display()
         );
-        let firmware = firmware::build(&Source { board, model, context, kernels, progress })?;
+        let firmware = firmware::build(&Source { board, model, context, kernels, ask, progress })?;
         let elf = fs::read(firmware.elf("")).context("cannot read the firmware")?;
         let sizes = firmware::sizes(board, &elf)?;
         Ok(Self { board, firmware, sizes, time_limit: Duration::from_secs(600) })
@@ -161,6 +172,9 @@ impl Emulated {
             load_instructions: report.load_instructions,
             prefill_instructions: report.prefill_instructions,
             decode_instructions: report.decode_instructions,
+            calls: report.calls,
+            abandoned_calls: report.abandoned_calls,
+            inserted_tokens: report.inserted_tokens,
             flash: Flash {
                 model: self.sizes.model_flash,
                 firmware: self.sizes.firmware_flash,

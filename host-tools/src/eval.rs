@@ -189,7 +189,12 @@ pub fn evaluate(
 /// Refuses to compare models that do not speak of the same tokens.
 fn check_kinship(image: &Image<'_>, reference: &Image<'_>) -> Result<()> {
     let (found, expected) = (image.config().vocab_size, reference.config().vocab_size);
-    ensure!(found == expected, "its vocabulary has {found} tokens, the other's {expected}");
+    ensure!(
+        found == expected,
+        "its vocabulary has {found} tokens, the other's {expected}; expected the same tokens: compare files of one \
+         checkpoint, and one that was trimmed (--trim-vocab) with another that was trimmed by the same text \
+         (sprat pack SRC --trim-vocab TEXT --weights f32 -o REFERENCE.sprat)"
+    );
     ensure!(
         image.file().tokenizer_section() == reference.file().tokenizer_section(),
         "they have different tokenizers: pack both with the same one"

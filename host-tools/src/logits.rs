@@ -60,7 +60,11 @@ pub fn logits(
         }),
     };
     fed.map_err(|error| anyhow!("{error}")).with_context(|| {
-        format!("{} takes ids from 0 to {}: one of --ids is another", model.path(), vocab_size - 1)
+        format!(
+            "{} takes ids from 0 to {}: one of --ids is another, give only such",
+            model.path(),
+            vocab_size - 1
+        )
     })?;
     Ok(Logits { positions: ids.len(), vocab_size, values })
 }

@@ -31,7 +31,11 @@ impl MappedFile {
         })?;
         let metadata = file.metadata().with_context(what)?;
         ensure!(metadata.is_file(), "{} is not a file", path.display());
-        ensure!(metadata.len() > 0, "{} is empty: copy or download it again", path.display());
+        ensure!(
+            metadata.len() > 0,
+            "{} is empty (0 bytes), expected a whole file: copy or download it again",
+            path.display()
+        );
         // SAFETY: the map is private and read-only. The one hazard is another process that truncates or
         // rewrites the file while it is mapped: a checkpoint is a finished file, and the tools write their own
         // output under a temporary name and rename it, so they never change a file that someone has mapped.

@@ -205,13 +205,10 @@ pub fn write(
     out: impl Write + Seek,
     progress: &ProgressBar,
 ) -> Result<u64> {
-    let Layout { config, limits, specs } = layout(checkpoint, options)?;
-    let chat = compile_chat(checkpoint, options)?;
-    let meta = metadata(checkpoint, options, config, limits, &checkpoint.recipe, chat.as_ref());
-    let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
-    progress.set_length(specs.iter().map(|spec| u64::from(spec.rows) * u64::from(spec.cols)).sum());
-    let chat = chat.map(|chat| chat.section).unwrap_or_default();
-    write_tensors(&meta, tokenizer, &chat, &specs, out, |tensors, spec| {
+    let layout = layout(checkpoint, options)?;
+    let numbers = |spec: &TensorSpec| u64::from(spec.rows) * u64::from(spec.cols);
+    progress.set_length(layout.specs.iter().map(numbers).sum());
+    write_layout(checkpoint, options, &layout, out, |tensors, spec| {
         let name = checkpoint.tensor_name(spec);
         progress.set_message(name.to_owned());
         let read = |rows| checkpoint.read_rows(spec.role, spec.layer, rows);
@@ -219,6 +216,33 @@ pub fn write(
         checkpoint.release(spec.role, spec.layer);
         Ok(())
     })
+}
+
+/// Bytes of the packed file of a layout, without reading a weight.
+///
+/// # Errors
+/// A chat template that cannot be compiled.
+pub fn packed_bytes(checkpoint: &Checkpoint, options: &PackOptions, layout: &Layout) -> Result<u64> {
+    write_layout(checkpoint, options, layout, std::io::empty(), |tensors, spec| {
+        let zeros = |rows: std::ops::Range<usize>| Ok(vec![0.0; rows.len() * spec.cols as usize]);
+        tensors.rows(spec, checkpoint.tensor_name(spec), zeros, |_| {})
+    })
+}
+
+/// [`write_tensors`] with everything else that the checkpoint brings.
+fn write_layout<W: Write + Seek>(
+    checkpoint: &Checkpoint,
+    options: &PackOptions,
+    layout: &Layout,
+    out: W,
+    write: impl FnMut(&mut Tensors<'_, '_, W>, &TensorSpec) -> Result<()>,
+) -> Result<u64> {
+    let chat = compile_chat(checkpoint, options)?;
+    let Layout { config, limits, specs } = layout;
+    let meta = metadata(checkpoint, options, *config, *limits, &checkpoint.recipe, chat.as_ref());
+    let tokenizer = checkpoint.tokenizer.as_deref().unwrap_or_default();
+    let chat = chat.map(|chat| chat.section).unwrap_or_default();
+    write_tensors(&meta, tokenizer, &chat, specs, out, write)
 }
 
 /// What the packed file says of the model, with the recipe of its quantization.

@@ -394,3 +394,12 @@ fn wrong_use_is_another_exit_code() {
     assert!(shop.succeed(&["pack", "--help"]).contains("Examples:"));
     assert!(shop.succeed(&["--version"]).starts_with("sprat "));
 }
+
+#[test]
+fn a_model_without_a_chat_template_cannot_be_asked() {
+    let shop = Workshop::new();
+    shop.fail(&["ask", "tiny.sprat", "Why?"], &["tiny.sprat cannot be asked", "--chat-template"]);
+    let wrong = shop.run(&["ask", "tiny.sprat", "Why?", "--sensor", "23.4"]);
+    let errors = String::from_utf8(wrong.stderr).unwrap();
+    assert!(wrong.status.code() == Some(2) && errors.contains("temp,kitchen=23.4"), "{errors}");
+}

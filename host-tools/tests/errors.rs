@@ -144,7 +144,12 @@ fn packed_files(bench: &mut Bench) {
     bench.wrong("a packed file that was cut short", &["run", "short.sprat"]);
     bench.change("tiny.sprat", "newer.sprat", |bytes| bytes[8] = 99);
     bench.wrong("a packed file of a newer version", &["inspect", "newer.sprat"]);
-    bench.wrong("a checkpoint where a packed file is expected", &["plan", "tiny.bin", "--board", "rp2350"]);
+    fs::write(bench.path("notes.txt"), "Nothing that is a model.").unwrap();
+    bench.wrong("a text where a model is expected", &["plan", "notes.txt", "--board", "rp2350"]);
+    let packed = bench.command(&["pack", "tiny.bin", "-o", "least.sprat", "--trim-vocab", "notes.txt"]);
+    assert!({ packed }.status().unwrap().success());
+    let against = ["eval", "least.sprat", "--against", "tiny.bin", "--text", "notes.txt"];
+    bench.wrong("a trimmed file against its checkpoint", &against);
     let longer = ["pack", "tiny.bin", "-o", "out.sprat", "--context", "33"];
     bench.wrong("a context of more positions than the model has", &longer);
     let text = "x".repeat(1000);

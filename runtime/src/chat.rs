@@ -18,7 +18,7 @@
 //! }
 //! ```
 
-mod stop;
+pub(crate) mod stop;
 #[cfg(test)]
 mod tests;
 mod transcript;
@@ -168,6 +168,11 @@ impl<'m> Chat<'m> {
         let open = self.last.and_then(|last| self.template.open(last)).ok_or(order)?;
         self.opened = true;
         Ok(Piece::Template(open))
+    }
+
+    /// Whether an answer was opened and is to follow.
+    pub const fn is_opened(&self) -> bool {
+        self.opened
     }
 
     /// The model has answered, and what it said was read by itself: the next message follows.

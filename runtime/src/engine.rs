@@ -53,6 +53,8 @@ pub struct Engine<'i, 'm, 'a> {
     pub(crate) dropped: u32,
     /// How it makes room, where it does.
     slide: Option<Slide<'a>>,
+    /// The token fed last.
+    last_token: Option<u32>,
 }
 
 /// Why the engine did not do what it was asked.
@@ -198,12 +200,18 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             position: 0,
             dropped: 0,
             slide: None,
+            last_token: None,
         })
     }
 
     /// The model.
     pub fn image(&self) -> &'i Image<'m> {
         self.image
+    }
+
+    /// The limits that it was set up with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The kernels that compute.
@@ -230,7 +238,22 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     pub fn sample(
         &mut self,
         sampler: &mut Sampler,
+        hash: Option<&mut LogitsHash>,
+    ) -> Result<u32, EngineError> {
+        self.sample_from(sampler, hash, |_, _| {})
+    }
+
+    /// The same from logits that `adjust` changes before the sampler sees them, block by block: it is called as
+    /// [`each_logits`](Self::each_logits) calls. A logit of negative infinity takes its token out of the game. The hash
+    /// is that of the logits before.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn sample_from(
+        &mut self,
+        sampler: &mut Sampler,
         mut hash: Option<&mut LogitsHash>,
+        mut adjust: impl FnMut(usize, &mut [f32]),
     ) -> Result<u32, EngineError> {
         let by_block = sampler.takes_blocks();
         if self.logits_in_blocks() && !by_block {
@@ -241,6 +264,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             if let Some(hash) = &mut hash {
                 hash.update(block);
             }
+            adjust(first, block);
             match by_block {
                 true => sampler.offer(first, block),
                 false => chosen = Some(sampler.sample(block)),
@@ -264,6 +288,11 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// Tokens in the cache.
     pub fn position(&self) -> usize {
         self.position
+    }
+
+    /// The token that was fed last, at [`position`](Self::position) - 1 unless the cache was truncated since.
+    pub fn last_token(&self) -> Option<u32> {
+        self.last_token
     }
 
     /// Tokens that can still be fed: those that the cache has room for, or without end if it
@@ -432,6 +461,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
             return Err(EngineError::Token { found, vocab_size: config.vocab_size });
         }
+        self.last_token = tokens.last().copied();
         let mut done = 0;
         while let Some(rest) = tokens.get(done..).filter(|rest| !rest.is_empty()) {
             if let Some(prepare) = self.slide.as_ref().map(Slide::prepare) {

@@ -48,6 +48,17 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
     /// [`EngineError::EmptyPrompt`] when nothing was fed before, [`EngineError::Candidates`] when the logits come in
     /// blocks in which the sampler cannot find what it draws among.
     pub fn next_token(&mut self) -> Result<Option<u32>, EngineError> {
+        self.next_token_from(|_, _| {})
+    }
+
+    /// The same, chosen from logits that `adjust` changes before: see [`Engine::sample_from`].
+    ///
+    /// # Errors
+    /// As [`next_token`](Self::next_token).
+    pub fn next_token_from(
+        &mut self,
+        adjust: impl FnMut(usize, &mut [f32]),
+    ) -> Result<Option<u32>, EngineError> {
         if self.stopped.is_some() {
             return Ok(None);
         }
@@ -57,20 +68,65 @@ impl<'e, 'i, 'm, 'a> Generator<'e, 'i, 'm, 'a> {
         if self.left == 0 {
             return Ok(self.stop(StopReason::Limit));
         }
-        if let Some(token) = self.pending {
-            if self.engine.room() == 0 {
-                return Ok(self.stop(StopReason::ContextFull));
-            }
-            self.engine.feed(&[token])?;
-            self.pending = None;
+        if self.pending.is_some() && self.engine.room() == 0 {
+            return Ok(self.stop(StopReason::ContextFull));
         }
-        let token = self.engine.sample(&mut self.sampler, self.hash.as_mut())?;
+        self.feed_pending()?;
+        let token = self.engine.sample_from(&mut self.sampler, self.hash.as_mut(), adjust)?;
         if self.engine.image().is_end(token) {
             return Ok(self.stop(StopReason::EndToken));
         }
         self.pending = Some(token);
         self.left -= 1;
         Ok(Some(token))
+    }
+
+    /// Feeds the last token now instead of when the next one is asked for, so that something else can be fed behind it.
+    ///
+    /// # Errors
+    /// No room for it.
+    pub fn feed_pending(&mut self) -> Result<(), EngineError> {
+        if let Some(token) = self.pending {
+            self.engine.feed(&[token])?;
+            self.pending = None;
+        }
+        Ok(())
+    }
+
+    /// Forgets the last token if it was not fed yet: what is fed next stands in its place.
+    pub fn discard_pending(&mut self) {
+        self.pending = None;
+    }
+
+    /// Whether the last token is still to be fed.
+    pub fn has_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Goes on after whatever ended it, by at most `max_tokens` more tokens.
+    pub fn go_on(&mut self, max_tokens: usize) {
+        (self.left, self.stopped) = (max_tokens, None);
+    }
+
+    /// Tokens until the limit.
+    pub fn tokens_left(&self) -> usize {
+        self.left
+    }
+
+    /// What it continues.
+    pub fn engine(&self) -> &Engine<'i, 'm, 'a> {
+        self.engine
+    }
+
+    /// What it continues, to feed something in between: first [`feed_pending`](Self::feed_pending) or
+    /// [`discard_pending`](Self::discard_pending).
+    pub fn engine_mut(&mut self) -> &mut Engine<'i, 'm, 'a> {
+        self.engine
+    }
+
+    /// Chooses otherwise from now on.
+    pub fn set_sampler(&mut self, sampler: Sampler) {
+        self.sampler = sampler;
     }
 
     fn stop(&mut self, reason: StopReason) -> Option<u32> {

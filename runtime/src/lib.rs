@@ -11,6 +11,9 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`vote`] | several chains of thought, and what most of them say |
+//! | [`session`] | a conversation: turns, calls of tools in the middle of an answer, what is done when the context is full |
+//! | [`tools`] | what a model can call: a calculator, programs, a device |
+//! | [`grammar`] | what may be written in a call or an answer, byte by byte |
 //! | [`chat`] | messages to the text that a model was trained on, and where an answer ends |
 //! | [`generate`](Generator) | one token a call until something ends it |
 //! | [`engine`](Engine) | a model at work in an arena: tokens in, logits out |
@@ -52,6 +55,29 @@
 //!     Ok(tokens)
 //! }
 //! ```
+//!
+//! A question, with a calculator that the model calls in the middle of its answer:
+//! ```
+//! use core::ops::ControlFlow;
+//! use sprat::chat::Role;
+//! use sprat::session::{Event, Memory, Options, SessionError};
+//! use sprat::tools::{Calculator, Tools};
+//! use sprat::{Engine, Sampler, SamplerConfig, Session};
+//!
+//! fn ask(engine: &mut Engine<'_, '_, '_>, question: &str, show: impl Fn(&str)) -> Result<(), SessionError> {
+//!     let (mut calculator, mut memory) = (Calculator::new(), [0; Memory::SMALL.bytes()]);
+//!     let sampler = Sampler::new(SamplerConfig::greedy(), 0);
+//!     let mut session = Session::new(engine, sampler, &mut memory, Memory::SMALL, Options::DEFAULT)?;
+//!     session.say(Role::User, question)?;
+//!     session.answer(&mut Tools::none().with_calculator(&mut calculator), |event| {
+//!         if let Event::Text(text) | Event::Result { inserted: text, .. } = event {
+//!             show(text);
+//!         }
+//!         ControlFlow::Continue(())
+//!     })?;
+//!     Ok(())
+//! }
+//! ```
 #![no_std]
 #![deny(unsafe_code)]
 #![forbid(unused_unsafe)]
@@ -66,6 +92,7 @@ mod engine;
 mod family;
 mod forward;
 mod generate;
+pub mod grammar;
 mod hash;
 mod image;
 mod kernels;
@@ -74,10 +101,12 @@ mod math;
 mod meter;
 mod plan;
 mod sampler;
+pub mod session;
 mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
+pub mod tools;
 pub mod vote;
 mod weights;
 
@@ -93,6 +122,7 @@ pub use meter::Tap;
 pub use meter::{Probe, Stage};
 pub use plan::{Plan, PlanError, STACK_BYTES};
 pub use sampler::{Sampler, SamplerConfig};
+pub use session::Session;
 pub use sprat_format as format;
 pub use team::{Solo, Team};
 pub use tokenizer::{Special, StreamDecoder, Tokenizer};

@@ -9,6 +9,8 @@ use sprat::{
     StopReason, Team,
 };
 
+#[cfg(feature = "ask")]
+use crate::ask;
 use crate::console::{Console, Counter};
 use crate::memory::limits_for_context;
 use crate::protocol::{Exit, Request, Stop};
@@ -32,6 +34,12 @@ pub struct Answer {
     pub prefill: u64,
     /// Count for choosing and feeding the answer's tokens; showing them is left out.
     pub decode: u64,
+    /// Calls that were answered.
+    pub calls: u32,
+    /// Calls that were given up.
+    pub abandoned_calls: u32,
+    /// Tokens of results.
+    pub inserted_tokens: u32,
 }
 
 /// Why there is no answer.
@@ -47,6 +55,11 @@ pub enum AppError {
     Prompt(EngineError),
     /// A token could not be made.
     Token(EngineError),
+    /// The question could not be answered.
+    #[cfg(feature = "ask")]
+    Ask(sprat::session::SessionError),
+    /// Questions are not answered by this firmware.
+    NoAsk,
 }
 
 impl AppError {
@@ -55,16 +68,32 @@ impl AppError {
         match self {
             Self::Model(_) => Exit::ModelRefused,
             Self::Arena(_) | Self::Prefix(_) | Self::Prompt(_) | Self::Token(_) => Exit::EngineFailed,
+            #[cfg(feature = "ask")]
+            Self::Ask(_) => Exit::EngineFailed,
+            Self::NoAsk => Exit::BadRequest,
         }
     }
 }
 
+#[cfg(not(feature = "ask"))]
 messages!(AppError {
     Self::Model(error) => ("model refused: {}", error),
     Self::Arena(error) => ("arena refused: {}", error),
     Self::Prefix(error) => ("{}", error),
     Self::Prompt(error) => ("prompt refused: {}", error),
     Self::Token(error) => ("no token: {}", error),
+    Self::NoAsk => ("this firmware was built without tools: build it with the feature ask"),
+});
+
+#[cfg(feature = "ask")]
+messages!(AppError {
+    Self::Model(error) => ("model refused: {}", error),
+    Self::Arena(error) => ("arena refused: {}", error),
+    Self::Prefix(error) => ("{}", error),
+    Self::Prompt(error) => ("prompt refused: {}", error),
+    Self::Token(error) => ("no token: {}", error),
+    Self::Ask(error) => ("question refused: {}", error),
+    Self::NoAsk => ("the memory for questions is in use"),
 });
 
 /// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes), on the cores of
@@ -89,6 +118,16 @@ pub fn answer(
     let kernels = Kernels::detect();
     let mut engine = Engine::with_team(&image, limits, arena, kernels, team).map_err(AppError::Arena)?;
     let loaded = counter.now();
+
+    if let Some(asked) = &request.ask {
+        #[cfg(feature = "ask")]
+        return ask::on_device(&mut engine, request, asked, loaded - begun, console, counter);
+        #[cfg(not(feature = "ask"))]
+        return Err({
+            _ = asked;
+            AppError::NoAsk
+        });
+    }
 
     let special = if request.special { Special::Parse } else { Special::AsText };
     let has_prefix = image.file().prefix_section().is_some();
@@ -141,5 +180,8 @@ pub fn answer(
         load: loaded - begun,
         prefill: prefilled - loaded,
         decode,
+        calls: 0,
+        abandoned_calls: 0,
+        inserted_tokens: 0,
     })
 }

@@ -13,7 +13,7 @@ use std::{env, fs, println, vec};
 use sprat::Image;
 use sprat::format::Limits;
 
-use crate::memory::{Board, DEFAULT_MODEL, Fit, limits_for_context};
+use crate::memory::{ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, DEFAULT_MODEL, Fit, limits_for_context};
 
 /// Alignment of the model in flash.
 const MODEL_ALIGNMENT: usize = 64;
@@ -28,6 +28,15 @@ pub fn run(board: &Board) {
 }
 
 fn try_run(board: &Board) -> Result<(), String> {
+    // A feature of the board's own crate.
+    let board = &match env::var_os("CARGO_FEATURE_ASK") {
+        Some(_) => Board {
+            stack_bytes: board.stack_bytes + ASK_STACK_BYTES,
+            statics_bytes: board.statics_bytes + ASK_STATICS_BYTES,
+            ..*board
+        },
+        None => *board,
+    };
     println!("cargo::rerun-if-env-changed=SPRAT_MODEL");
     println!("cargo::rerun-if-env-changed=SPRAT_CONTEXT");
     let path = model_path()?;
@@ -52,9 +61,32 @@ fn try_run(board: &Board) -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     write(&out.join("memory.x"), &linker_script(board, &fit))?;
     write(&out.join("model.rs"), &constants(&path, bytes.len(), &limits, &fit))?;
+    if board.target.starts_with("aarch64") {
+        write(&out.join("link.x"), include_str!("aarch64/link.x"))?;
+    }
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-env=SPRAT_TARGET={}", variable("TARGET")?);
-    Ok(())
+    // The scripts are arguments of the package, so that building from any folder links the same. Regions start where
+    // the script says, not where a page of an operating system would.
+    // The start-up code of RISC-V leaves it to the board to name its memory; that of the others includes it.
+    let memory = board.target.starts_with("riscv").then_some("-Tmemory.x");
+    for argument in memory.into_iter().chain(["--nmagic", "-Tlink.x", "-Tdefmt.x"]) {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    core_is_named(board)
+}
+
+/// The kernels follow from the core, which the target alone does not tell for every board.
+fn core_is_named(board: &Board) -> Result<(), String> {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let cpu = format!("target-cpu={}", board.cpu);
+    if board.cpu.is_empty() || flags.split('\x1f').any(|flag| flag.ends_with(&cpu)) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} is built for {} and has to be told its core: set RUSTFLAGS=\"-C {cpu}\"",
+        board.name, board.target
+    ))
 }
 
 fn model_path() -> Result<PathBuf, String> {
@@ -98,6 +130,13 @@ SECTIONS
   .model : ALIGN(64) {{ KEEP(*(.model .model.*)); }} > MODEL
 }}
 INSERT AFTER .rodata;
+/* What the start-up code of RISC-V calls the same memory. */
+REGION_ALIAS(REGION_TEXT, FLASH);
+REGION_ALIAS(REGION_RODATA, FLASH);
+REGION_ALIAS(REGION_DATA, RAM);
+REGION_ALIAS(REGION_BSS, RAM);
+REGION_ALIAS(REGION_HEAP, RAM);
+REGION_ALIAS(REGION_STACK, STACK);
 ASSERT(__euninit - ORIGIN(RAM) <= {statics:#x}, \"
 ERROR({name}): arena and statics are larger than planned; raise statics_bytes of the board\");
 ",

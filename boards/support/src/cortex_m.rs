@@ -3,7 +3,8 @@
 //! The stack lies at the lower end of RAM and the memory protection unit forbids what is below, so outgrowing
 //! the stack is a fault at the first word too many, before anything else is overwritten. By then there is no
 //! stack left to handle anything on; the handler therefore starts over on an empty one. Nothing returns from a
-//! fault, so nothing is lost by that, and a stack overflow is told apart from every other fault.
+//! fault, so nothing is lost by that, and a stack overflow is told apart from every other fault. On ARMv8-M the
+//! stack pointer has a limit of its own, and the protection unit is not needed.
 
 use core::arch::naked_asm;
 
@@ -39,7 +40,8 @@ pub fn stack_used_bytes() -> u32 {
 /// Bytes below the stack that fault when touched; more than any function's frame. A power of two.
 const GUARD_BYTES: u32 = 64 * 1024;
 
-/// Makes the memory just below the stack inaccessible. The start of RAM, where the stack ends, must be a
+/// Makes the memory just below the stack inaccessible on ARMv7-M cores; those of ARMv8-M have a register for the
+/// stack's limit, which the start-up code sets. The start of RAM, where the stack ends, must be a
 /// multiple of 64 KiB. To be called first in `main`.
 /// (ARMv7-M Architecture Reference Manual, B3.5.)
 pub fn guard_stack() {
@@ -55,7 +57,12 @@ pub fn guard_stack() {
     unsafe {
         let unit = &*MPU::PTR;
         unit.rbar.write(guard | REGION_VALID);
-        unit.rasr.write(NEVER_EXECUTE | SIZE | REGION_ENABLE);
+        // The register behind it, RASR, which builds for other cores know by another name.
+        (&raw const unit.rbar)
+            .cast::<u32>()
+            .cast_mut()
+            .add(1)
+            .write_volatile(NEVER_EXECUTE | SIZE | REGION_ENABLE);
         unit.ctrl.write(UNIT_ENABLE | DEFAULT_MAP_ELSEWHERE);
     }
     cortex_m::asm::dsb();
@@ -88,6 +95,13 @@ extern "C" fn explain_fault(stack_pointer: *const u32) -> ! {
     let (end, start) = (&raw const _stack_end, &raw const _stack_start);
     // SAFETY: reading two status registers has no effect on them.
     let (status, address) = unsafe { ((*SCB::PTR).cfsr.read(), (*SCB::PTR).bfar.read()) };
+    // An ARMv8-M core stops the stack pointer at the limit and says so; in the others the bit is never set.
+    // (ARMv8-M Architecture Reference Manual, CFSR.)
+    const STACK_LIMIT_VIOLATED: u32 = 1 << 20;
+    if status & STACK_LIMIT_VIOLATED != 0 {
+        error!("stack overflow: {=usize} bytes were reserved", start.addr() - end.addr());
+        exit(Exit::StackOverflow)
+    }
     if stack_pointer < end {
         error!(
             "stack overflow: {=usize} bytes below its end, reserved are {=usize}",
@@ -104,4 +118,10 @@ extern "C" fn explain_fault(stack_pointer: *const u32) -> ! {
     };
     error!("fault at {=u32:#010x}: status {=u32:#010x}, bus address {=u32:#010x}", pc, status, address);
     exit(Exit::Fault)
+}
+
+/// Executes an instruction that is undefined on purpose, for drills.
+pub fn undefined() {
+    // SAFETY: none; the fault is what a drill is for.
+    unsafe { core::arch::asm!("udf #0") };
 }

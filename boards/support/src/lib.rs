@@ -3,12 +3,15 @@
 //! From the outside in: [`app`] is the one application, which knows no hardware; [`console`] holds the two
 //! seams that a board fills in; [`stack`] measures; [`protocol`] is what host and board say to each other;
 //! [`memory`] is which boards there are and whether a model fits them, for the host tools too. The rest is
-//! glue that a board asks for by feature: `build-script` for its build, `semihosting` for boards that an
-//! emulator runs, `cortex-m` for that family's faults, `heap` for boards that find their RAM at boot.
+//! glue that a board asks for by feature: `ask` for questions with tools, `build-script` for its build, `semihosting`
+//! for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for a family's faults and stack, `heap` for
+//! boards that find their RAM at boot. `firmware!` links the model in.
 #![no_std]
 #![deny(unsafe_code)]
 
 pub mod app;
+#[cfg(feature = "ask")]
+pub mod ask;
 pub mod console;
 pub mod memory;
 pub mod protocol;
@@ -16,15 +19,39 @@ pub mod protocol;
 #[allow(unsafe_code)]
 pub mod stack;
 
+#[cfg(feature = "semihosting")]
+mod firmware;
+
+// Start-up code, registers and work shared between cores.
+#[cfg(feature = "aarch64")]
+#[allow(unsafe_code)]
+pub mod aarch64;
 #[cfg(feature = "build-script")]
 pub mod build_script;
+// Registers in memory.
+#[cfg(feature = "cortex-m")]
+#[allow(unsafe_code)]
+pub mod cmsdk;
 // Handlers that the hardware enters, and linker symbols.
 #[cfg(feature = "cortex-m")]
 #[allow(unsafe_code)]
 pub mod cortex_m;
+// Makes the faults that the compiler is there to prevent.
+#[cfg(feature = "semihosting")]
+#[allow(unsafe_code)]
+pub mod drill;
 // The allocator's contract is unsafe.
 #[cfg(feature = "heap")]
 #[allow(unsafe_code)]
 pub mod heap;
+// Handlers and registers, as above.
+#[cfg(feature = "riscv")]
+#[allow(unsafe_code)]
+pub mod riscv;
 #[cfg(feature = "semihosting")]
 pub mod semihosted;
+
+// For the macro alone.
+#[cfg(feature = "semihosting")]
+#[doc(hidden)]
+pub use static_cell::ConstStaticCell;

@@ -10,6 +10,10 @@ use sprat::{Plan, PlanError};
 
 use crate::protocol::REQUEST_OVERHEAD_BYTES;
 
+mod boards;
+
+pub use boards::*;
+
 /// A stretch of a board's address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
@@ -19,6 +23,18 @@ pub struct Region {
     pub bytes: u64,
 }
 
+impl Region {
+    /// The first address behind it.
+    pub const fn end(&self) -> u64 {
+        self.origin + self.bytes
+    }
+
+    /// Whether an address lies in it.
+    pub const fn contains(&self, address: u64) -> bool {
+        self.origin <= address && address < self.end()
+    }
+}
+
 /// A board, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
@@ -26,6 +42,12 @@ pub struct Board {
     pub name: &'static str,
     /// The target triple.
     pub target: &'static str,
+    /// The core as the compiler calls it, where the target stands for several; else empty.
+    pub cpu: &'static str,
+    /// Cargo's profile: another one where the compiler has vectors to use.
+    pub profile: &'static str,
+    /// Cores that compute a token together.
+    pub cores: u32,
     /// Flash for code and constants.
     pub firmware: Region,
     /// Flash for the packed model.
@@ -41,24 +63,10 @@ pub struct Board {
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// The emulated Arm MPS2 board with application note 386: a Cortex-M4F with 4 MiB each of code memory and RAM.
-pub const QEMU_MPS2_AN386: Board = Board {
-    name: "qemu-mps2-an386",
-    target: "thumbv7em-none-eabihf",
-    firmware: Region { origin: 0, bytes: 256 * KIB },
-    model: Region { origin: 256 * KIB, bytes: 4 * MIB - 256 * KIB },
-    ram: Region { origin: 0x2000_0000, bytes: 4 * MIB },
-    statics_bytes: STATICS_BYTES,
-    stack_bytes: STACK_BYTES,
-};
-
-/// Statics beside arena and request: the logger, the once-flags.
-pub const STATICS_BYTES: u64 = 2 * KIB;
-/// Stack above the runtime's: the application's frames and a fault's.
-pub const STACK_BYTES: u64 = 3 * KIB;
-
-/// Every board that there is firmware for; `sprat plan` knows more.
-pub const BOARDS: &[Board] = &[QEMU_MPS2_AN386];
+/// Stack that questions with tools take besides: the tools, and the frames of a session.
+pub const ASK_STACK_BYTES: u64 = 3 * KIB;
+/// Statics that they take besides: the memory of a session.
+pub const ASK_STATICS_BYTES: u64 = KIB;
 
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
 pub const DEFAULT_MODEL: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
@@ -124,7 +132,12 @@ impl Board {
     /// # Errors
     /// Limits that the runtime cannot plan for.
     pub fn ram_use(&self, config: &Config, limits: &Limits) -> Result<Fit, PlanError> {
-        Ok(Fit::new(Plan::new(config, limits)?, limits, self.stack_bytes, self.statics_bytes))
+        Ok(Fit::new(
+            Plan::for_team(config, limits, self.cores as usize)?,
+            limits,
+            self.stack_bytes,
+            self.statics_bytes,
+        ))
     }
 }
 
@@ -223,7 +236,8 @@ mod tests {
     const CONFIG: Config = Config {
         vocab_size: 1024,
         hidden_size: 128,
-        layers: 5,
+        // So many that the longest context does not fit the largest board.
+        layers: 8,
         heads: 4,
         kv_heads: 2,
         head_dim: 32,
@@ -251,7 +265,12 @@ mod tests {
     #[test]
     fn regions_are_aligned_and_apart() {
         for board in BOARDS {
-            assert!(board.firmware.origin + board.firmware.bytes <= board.model.origin, "{}", board.name);
+            let regions = [board.firmware, board.model, board.ram];
+            for (i, one) in regions.iter().enumerate() {
+                let others = regions.iter().skip(i + 1);
+                let apart = |other: &Region| one.end() <= other.origin || other.end() <= one.origin;
+                assert!(others.into_iter().all(apart), "{}", board.name);
+            }
             assert!(board.model.origin.is_multiple_of(64), "{}", board.name);
             // The guard below the stack is 64 KiB.
             assert!(board.ram.origin.is_multiple_of(0x1_0000), "{}", board.name);

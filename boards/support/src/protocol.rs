@@ -30,6 +30,17 @@ pub struct Request<'a> {
     pub seed: u64,
     /// Whether to hash all logits; costs about ten instructions for each.
     pub hash_logits: bool,
+    /// Answer `prompt` as a question in the model's chat template, with tools; only firmware with the feature `ask` does.
+    pub ask: Option<Ask<'a>>,
+}
+
+/// What a question may use.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ask<'a> {
+    /// Whether calls are answered.
+    pub tools: bool,
+    /// What sensors read, a line each: `temp,kitchen=23.4`.
+    pub sensors: &'a str,
 }
 
 /// Bytes that a request needs beside its prompt, at most (postcard's varints included).
@@ -48,6 +59,7 @@ impl Default for Request<'_> {
             repetition_penalty: 1.0,
             seed: 0,
             hash_logits: false,
+            ask: None,
         }
     }
 }
@@ -61,6 +73,8 @@ pub enum Stop {
     Limit,
     /// No room for another token in the key-value cache.
     ContextFull,
+    /// A text that ends an answer.
+    StopText,
 }
 
 impl fmt::Display for Stop {
@@ -69,6 +83,7 @@ impl fmt::Display for Stop {
             Self::EndToken => "end token",
             Self::Limit => "limit",
             Self::ContextFull => "context full",
+            Self::StopText => "stop text",
         })
     }
 }
@@ -104,6 +119,12 @@ pub struct Report<'a> {
     pub stack_reserved_bytes: u32,
     /// Bytes of stack that were written at least once.
     pub stack_used_bytes: u32,
+    /// Calls that were answered.
+    pub calls: u32,
+    /// Calls that were given up.
+    pub abandoned_calls: u32,
+    /// Tokens of results, beside those of prompt and answer.
+    pub inserted_tokens: u32,
 }
 
 /// Bytes that a report needs at most.
@@ -189,6 +210,7 @@ mod tests {
             min_p: f32::MAX,
             repetition_penalty: f32::MAX,
             seed: u64::MAX,
+            ask: Some(Ask { tools: true, sensors: "" }),
             ..Request::default()
         };
         assert!(postcard::to_slice(&request, &mut buffer).unwrap().len() <= REQUEST_OVERHEAD_BYTES - 4);
@@ -207,6 +229,9 @@ mod tests {
             arena_bytes: max,
             stack_reserved_bytes: max,
             stack_used_bytes: max,
+            calls: max,
+            abandoned_calls: max,
+            inserted_tokens: max,
         };
         let used = postcard::to_slice(&report, &mut buffer).unwrap();
         assert_eq!(postcard::from_bytes::<Report<'_>>(used), Ok(report));

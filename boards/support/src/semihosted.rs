@@ -14,7 +14,7 @@ use defmt_semihosting as _;
 use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
-use sprat::Solo;
+use sprat::Team;
 
 use crate::app::{self, Answer};
 use crate::console::{Console, Counter};
@@ -32,6 +32,7 @@ const DEFAULT_REQUEST: Request<'static> = Request {
     repetition_penalty: 1.0,
     seed: 0,
     hash_logits: false,
+    ask: None,
 };
 
 /// Bytes of all arguments together; the runner passes short relative names.
@@ -53,6 +54,8 @@ pub struct Firmware {
     pub arena: &'static mut [u8],
     /// Room for a request.
     pub request: &'static mut [u8],
+    /// The cores that compute together.
+    pub team: &'static dyn Team,
     /// Bytes of stack that the linker reserved.
     pub stack_reserved_bytes: u32,
     /// The stack's high-water mark, in bytes.
@@ -81,12 +84,19 @@ impl Firmware {
             _ => read_request(name(request_name)?, self.request)?,
         };
         let mut console = HostConsole(io::stderr().ok());
-        let answer =
-            app::answer(self.model, self.arena, self.context_tokens, &Solo, &request, &mut console, counter)
-                .map_err(|error| {
-                    error!("{}", error);
-                    error.exit()
-                })?;
+        let answer = app::answer(
+            self.model,
+            self.arena,
+            self.context_tokens,
+            self.team,
+            &request,
+            &mut console,
+            counter,
+        )
+        .map_err(|error| {
+            error!("{}", error);
+            error.exit()
+        })?;
         let report = Report {
             board: self.board,
             target: self.target,
@@ -102,6 +112,9 @@ impl Firmware {
             arena_bytes: self.arena.len() as u32,
             stack_reserved_bytes: self.stack_reserved_bytes,
             stack_used_bytes: (self.stack_used_bytes)(),
+            calls: answer.calls,
+            abandoned_calls: answer.abandoned_calls,
+            inserted_tokens: answer.inserted_tokens,
         };
         log(&answer, &report);
         match report_name[0] {

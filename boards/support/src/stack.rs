@@ -4,6 +4,24 @@
 //! so the lowest word that changed is the high-water mark. A word that happens to be written with the paint's
 //! own value is missed, which can only matter at the very mark.
 
+/// What cores fill their unused stack with whose start-up code does not do it.
+pub const PAINT: u32 = 0xcccc_cccc;
+/// What the caller of [`paint`] and the function itself have of the stack below the stack pointer, at most.
+const IN_USE_BYTES: usize = 256;
+
+/// Fills a stack with [`PAINT`], from its lower end up to what is in use at the stack pointer `here`.
+///
+/// # Safety
+/// The words from `end` up to `here` must be the caller's own unused stack, aligned to 4 bytes.
+pub unsafe fn paint(end: *const u32, here: usize) {
+    let mut word = end.cast_mut();
+    while word.addr() < here - IN_USE_BYTES {
+        // SAFETY: below all frames, in memory that the caller vouches for. Volatile, since it is in no object.
+        unsafe { word.write_volatile(PAINT) };
+        word = word.wrapping_add(1);
+    }
+}
+
 /// Bytes between the lowest word that no longer holds `paint` and the stack's upper end, `start`.
 ///
 /// # Safety

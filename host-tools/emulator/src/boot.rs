@@ -139,7 +139,8 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outc
     let names @ [request_name, report_name] = ["request", "report"];
     let arguments = match boot.input {
         Input::Request(request) => {
-            let mut buffer = vec![0; request.prompt.len() + REQUEST_OVERHEAD_BYTES];
+            let sensors = request.ask.map_or(0, |ask| ask.sensors.len());
+            let mut buffer = vec![0; request.prompt.len() + sensors + REQUEST_OVERHEAD_BYTES];
             let bytes = postcard::to_slice(request, &mut buffer).context("cannot encode the request")?;
             fs::write(folder.path().join(request_name), bytes).context("cannot write the request")?;
             &names[..]

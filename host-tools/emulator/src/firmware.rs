@@ -23,6 +23,8 @@ pub struct Source<'a> {
     pub context: Option<u32>,
     /// Kernels in place of the best ones for the board's core.
     pub kernels: Option<&'a str>,
+    /// Whether it is to answer questions with tools.
+    pub ask: bool,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -55,16 +57,23 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, kernels, progress } = *source;
+    let Source { board, model, context, kernels, ask, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace).env("SPRAT_MODEL", &model);
-    cargo.args(["build", "--profile", "firmware", "--package", board.name]);
+    cargo.args(["build", "--profile", board.profile, "--package", board.name]);
     cargo.args(["--target", board.target, "--message-format", "json-render-diagnostics"]);
+    if !board.cpu.is_empty() {
+        cargo.env("RUSTFLAGS", format!("-C target-cpu={}", board.cpu));
+        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
     if needs_every_family(&model)? {
         cargo.args(["--features", "every-family"]);
+    }
+    if ask {
+        cargo.args(["--features", "ask"]);
     }
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),
@@ -108,13 +117,16 @@ fn needs_every_family(model: &Path) -> Result<bool> {
 }
 
 /// The programs that cargo's messages say it built.
-fn executables(messages: &[u8]) -> Vec<PathBuf> {
+pub fn executables(messages: &[u8]) -> Vec<PathBuf> {
     let stream = serde_json::Deserializer::from_slice(messages).into_iter::<serde_json::Value>();
     stream.flatten().filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).collect()
 }
 
 /// The checkout that has the boards: the one around the current folder, or the one this program is built from.
-fn workspace() -> Result<PathBuf> {
+///
+/// # Errors
+/// There is none.
+pub fn workspace() -> Result<PathBuf> {
     let is_workspace = |folder: &&Path| folder.join("boards/support/Cargo.toml").exists();
     let here = env::current_dir().context("no current folder")?;
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -161,7 +173,7 @@ pub fn sizes(board: &Board, elf: &[u8]) -> Result<Sizes> {
             continue;
         }
         let (address, bytes) = (section.address(), section.size());
-        let within = |region: &Region| (region.origin..region.origin + region.bytes).contains(&address);
+        let within = |region: &Region| region.contains(address);
         if within(&board.model) {
             sizes.model_flash += bytes;
         } else if within(&board.firmware) {

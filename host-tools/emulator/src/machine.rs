@@ -13,12 +13,27 @@ struct Machine {
     arguments: &'static [&'static str],
 }
 
+const fn machine(board: &'static str, program: &'static str, arguments: &'static [&'static str]) -> Machine {
+    Machine { board, program, arguments }
+}
+
+const ARM: &str = "qemu-system-arm";
+
+const MACHINES: &[Machine] = &[
+    machine("qemu-mps2-an386", ARM, &["-machine", "mps2-an386"]),
+    machine("qemu-mps2-an500", ARM, &["-machine", "mps2-an500"]),
+    machine("qemu-mps2-an505", ARM, &["-machine", "mps2-an505"]),
+    machine("qemu-mps3-an547", ARM, &["-machine", "mps3-an547"]),
+    machine("qemu-raspi3b", "qemu-system-aarch64", &["-machine", "raspi3b"]),
+    machine(
+        "qemu-virt-riscv32",
+        "qemu-system-riscv32",
+        &["-machine", "virt", "-bios", "none", "-nic", "none"],
+    ),
+];
+
 /// One instruction is one nanosecond of the board's time, which is how the firmware counts them.
-const MACHINES: &[Machine] = &[Machine {
-    board: "qemu-mps2-an386",
-    program: "qemu-system-arm",
-    arguments: &["-machine", "mps2-an386", "-icount", "shift=0"],
-}];
+const COUNTED: &[&str] = &["-icount", "shift=0"];
 
 /// What every machine gets: no window, no monitor, no serial line on the streams that the firmware uses.
 const HEADLESS: &[&str] = &["-display", "none", "-monitor", "none", "-serial", "none"];
@@ -53,10 +68,15 @@ pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str]) -> Result<C
         semihosting += &format!(",arg={}", argument.replace(',', ",,"));
     }
     let mut command = Command::new(machine.program);
-    command.args(machine.arguments).args(HEADLESS);
+    command.args(machine.arguments).args(COUNTED).args(HEADLESS);
     command.args(["-semihosting-config", &semihosting, "-kernel"]).arg(elf);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
+}
+
+/// The program that emulates a board; `None` for a board that is not emulated.
+pub fn program(board: &Board) -> Option<&'static str> {
+    MACHINES.iter().find(|machine| machine.board == board.name).map(|machine| machine.program)
 }
 
 /// Starts a command, saying what to do when its program is not there.

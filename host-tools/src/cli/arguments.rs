@@ -11,6 +11,7 @@ use crate::import::OpenOptions;
 use crate::pack::{PackOptions, WeightType};
 use crate::threads::Threads;
 
+mod ask;
 mod bench;
 mod calibrate;
 mod chat;
@@ -18,8 +19,11 @@ mod eval;
 mod inspect;
 mod plan;
 mod prefix;
+#[cfg(feature = "train")]
+mod train;
 mod trim;
 
+pub(super) use ask::AskArguments;
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
 use chat::{TemplateArguments, TurnArguments};
@@ -27,6 +31,8 @@ pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
 use prefix::PrefixArguments;
+#[cfg(feature = "train")]
+pub(super) use train::TrainArguments;
 pub(super) use trim::TrimArguments;
 
 /// A GPT in flash: pack a checkpoint, see whether it fits, run it as the device runs it.
@@ -61,6 +67,13 @@ pub(super) enum Command {
         sprat run assistant.sprat --chat \"What is the capital of France?\"\n  \
         sprat run stories260K.bin --tokenizer tok512.bin --temperature 0.8 --top-p 0.9 --seed 7")]
     Run(RunArguments),
+    /// Ask a model a question, and answer the calls that it makes: a calculator, programs, a device's sensors
+    #[command(
+        after_help = "Examples:\n  sprat ask assistant.sprat \"Tom has 12 apples and buys 30 more. How many has \
+        he?\"\n  sprat ask assistant.sprat \"How warm is it in the kitchen?\" --sensor temp,kitchen=23.4\n  \
+        sprat ask assistant.sprat \"What is 17 times 23?\" --board qemu-mps2-an386 --json"
+    )]
+    Ask(AskArguments),
     /// Run a model on an emulated board, and count instructions and bytes
     #[command(after_help = "Example:\n  sprat emulate assistant.sprat --board qemu-mps2-an386 --special \
         --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"")]
@@ -81,6 +94,14 @@ pub(super) enum Command {
         sprat bench --shape 135m --kernels all --json\n  \
         sprat bench --shape 288/6/768/32000/6/6 --weights f16\n  sprat bench --growth growth.svg")]
     Bench(BenchArguments),
+    /// Train a small assistant on chats
+    #[cfg(feature = "train")]
+    #[command(
+        after_help = "Examples:\n  sprat train --new my-device\n  sprat train chats.jsonl -o assistant --minutes 60\n  \
+        sprat train chats.jsonl --preset 260k -o small --tokens 5M --eval held-out.jsonl --json\n  \
+        sprat train chats.jsonl -o assistant --minutes 60 --resume"
+    )]
+    Train(Box<TrainArguments>),
 }
 
 /// How a checkpoint is opened.
@@ -230,7 +251,7 @@ pub(super) struct EmulateArguments {
     /// A packed file
     #[arg(value_name = "F")]
     pub file: PathBuf,
-    /// The board
+    /// The board: an emulated one, or one that runs Linux, whose core is emulated
     #[arg(long, default_value = "qemu-mps2-an386")]
     pub board: String,
     /// The text to continue
@@ -285,6 +306,19 @@ impl SamplingArguments {
     pub fn config(&self) -> SamplerConfig {
         let Self { temperature, top_k, top_p, min_p, repetition_penalty, .. } = *self;
         SamplerConfig { repetition_penalty, temperature, top_k, top_p, min_p }
+    }
+
+    /// The same as arguments of another `sprat`.
+    pub fn to_arguments(&self) -> [String; 6] {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, seed } = self;
+        [
+            format!("--temperature={temperature}"),
+            format!("--top-k={top_k}"),
+            format!("--top-p={top_p}"),
+            format!("--min-p={min_p}"),
+            format!("--repetition-penalty={repetition_penalty}"),
+            format!("--seed={seed}"),
+        ]
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::Kernels;
@@ -17,6 +17,7 @@ use super::arguments::{
 };
 use crate::bench::{BenchOptions, Shape, bench, growth};
 use crate::calibrate::{self, calibrate};
+use crate::emulate::linux::{self, LinuxBoard};
 use crate::emulate::{Emulated, Wanted};
 use crate::eval::{EndlessOptions, endless, evaluate};
 use crate::import::Checkpoint;
@@ -33,7 +34,10 @@ use crate::table::grouped;
 use crate::threads::Threads;
 use crate::trim::{TrimOptions, trim};
 
+mod ask;
 mod plan;
+#[cfg(feature = "train")]
+mod train;
 
 pub(super) fn dispatch(command: Command) -> Result<()> {
     match command {
@@ -41,10 +45,13 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(arguments) => inspect_file(&arguments),
         Command::Plan(arguments) => plan::plan_file(&arguments),
         Command::Run(arguments) => run_file(&arguments),
+        Command::Ask(arguments) => ask::ask_model(&arguments),
         Command::Emulate(arguments) => emulate_file(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
         Command::Bench(arguments) => bench_model(&arguments),
+        #[cfg(feature = "train")]
+        Command::Train(arguments) => train::train_model(&arguments),
     }
 }
 
@@ -213,14 +220,40 @@ fn run_file(arguments: &RunArguments) -> Result<()> {
     Ok(())
 }
 
+/// On a board that runs Linux, `sprat run` is what runs there: it gets the same arguments and has the same output.
+fn emulate_process(board: &LinuxBoard, arguments: &EmulateArguments, progress: Progress) -> Result<()> {
+    eprintln!("building sprat for {}, to run on a {}", linux::TARGET, board.cpu);
+    let mut command = board.command(&linux::build("release", progress)?);
+    command.arg("run").arg(&arguments.file).arg("--prompt").arg(&arguments.prompt);
+    command.args(["--max-tokens", &arguments.max_tokens.to_string()]);
+    command.args(arguments.sampling.to_arguments());
+    let context = arguments.context.map(|tokens| ["--context".to_owned(), tokens.to_string()]);
+    let kernels = arguments.kernels.as_ref().map(|name| ["--kernels".to_owned(), name.clone()]);
+    command.args(context.into_iter().chain(kernels).flatten());
+    command.args(
+        [(arguments.special, "--special"), (arguments.json, "--json")]
+            .iter()
+            .filter_map(|(given, name)| given.then_some(name)),
+    );
+    let status = command.status().with_context(|| {
+        format!("cannot start {}; `cargo xtask setup` installs what is missing", linux::EMULATOR)
+    })?;
+    ensure!(status.success(), "sprat on an emulated {} failed ({status})", board.cpu);
+    Ok(())
+}
+
 fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
-    eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
     let progress = if std::io::stderr().is_terminal() { Progress::Shown } else { Progress::Silent };
+    if let Some(board) = linux::find(&arguments.board) {
+        return emulate_process(board, arguments, progress);
+    }
+    eprintln!("building the firmware of {} around {}", arguments.board, arguments.file.display());
     let emulated = Emulated::build(&Wanted {
         board: &arguments.board,
         model: &arguments.file,
         context: arguments.context,
         kernels: arguments.kernels.as_deref(),
+        ask: false,
         progress,
     })?;
     let sampler = arguments.sampling.config();
@@ -235,6 +268,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         repetition_penalty: sampler.repetition_penalty,
         seed: arguments.sampling.seed,
         hash_logits: arguments.hash,
+        ask: None,
     };
     let mut written = Ok(());
     let report = emulated.ask(&request, |piece| {

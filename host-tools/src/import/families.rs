@@ -143,6 +143,9 @@ const LATER: &[(&str, &str)] = &[
     ("mixtral", "a mixture of experts"),
 ];
 
+/// What a person with another model can do.
+const NEXT_STEP: &str = "take a model of one of these families";
+
 /// The `model_type`s that are supported, for messages.
 pub(crate) fn supported() -> String {
     FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
@@ -156,10 +159,13 @@ pub(crate) fn blueprint(family: &str, settings: Settings<'_>, ignored: &[String]
     let Some((_, read)) = FAMILIES.iter().find(|(name, _)| *name == family) else {
         match LATER.iter().find(|(name, _)| *name == family) {
             Some((_, what)) => bail!(
-                "config.json: model_type {family:?} is {what}, which is not supported yet; supported: {}",
+                "config.json: model_type {family:?} is {what}, which is not supported yet; supported: {}: {NEXT_STEP}",
                 supported()
             ),
-            None => bail!("config.json: model_type {family:?} is not supported; supported: {}", supported()),
+            None => bail!(
+                "config.json: model_type {family:?} is not supported; supported: {}: {NEXT_STEP}",
+                supported()
+            ),
         }
     };
     let blueprint = read(family, &settings, ignored)?;

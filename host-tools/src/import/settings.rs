@@ -148,7 +148,10 @@ impl<'a> Settings<'a> {
 
     /// The refusal of a value, with what is supported.
     pub fn unsupported(&self, key: &str, value: &Value, supported: &str) -> anyhow::Error {
-        anyhow!("{}: {key} = {value} is not supported; supported: {supported}", self.place)
+        anyhow!(
+            "{}: {key} = {value} is not supported; supported: {supported}: take a model that has one of these",
+            self.place
+        )
     }
 
     /// A count that the importer cannot do without.
@@ -218,8 +221,8 @@ impl<'a> Settings<'a> {
             _ => format!(" (and {:?})", &unknown[1..]),
         };
         bail!(
-            "{}: {first} = {} is a setting that this importer does not know{others}; if it changes no number, \
-             say --ignore-setting {first}",
+            "{}: {first} = {} is a setting that this importer does not know{others}, and only known ones are \
+             expected; if it changes no number, say --ignore-setting {first}",
             self.place,
             self.map[*first],
         )

@@ -26,7 +26,13 @@ pub fn check_all() -> Result<ExitCode> {
     gate.command("format", run::cargo(&["fmt", "--all", "--check"]));
     let board = ["--target", setup::BOARD_TARGET];
     gate.command("clippy, host", clippy(&["--all-targets"]));
-    gate.command("clippy, firmware", clippy(&["--package", "qemu-mps2-an386", board[0], board[1]]));
+    for (package, target, cpu) in setup::FIRMWARE {
+        let mut command = clippy(&["--package", package, "--target", target]);
+        if !cpu.is_empty() {
+            command.env("RUSTFLAGS", format!("-C target-cpu={cpu}")).env_remove("CARGO_ENCODED_RUSTFLAGS");
+        }
+        gate.command(&format!("clippy, {package}"), command);
+    }
     gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
     gate.command("clippy, test program for Linux", clippy(&linux));
@@ -34,6 +40,10 @@ pub fn check_all() -> Result<ExitCode> {
     gate.command("clippy, boards' shared glue", clippy(&shared));
     gate.command("docs, host", docs(&[]));
     gate.command("docs, boards' shared glue", docs(&shared));
+    for (family, target) in [("aarch64", "aarch64-unknown-none"), ("riscv", "riscv32imac-unknown-none-elf")] {
+        let shared = ["--package", "sprat-board-support", "--features", family, "--target", target];
+        gate.command(&format!("docs, boards' shared glue, {family}"), docs(&shared));
+    }
     for target in setup::NO_STD_TARGETS {
         let build = ["build", "--package", "sprat", "--target", target];
         gate.command(&format!("no_std, {target}"), run::cargo(&build));

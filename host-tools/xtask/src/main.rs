@@ -21,6 +21,7 @@ usage: cargo xtask COMMAND
   demo [QUESTION]   pack the default model, boot it on an emulated Cortex-M, stream its answer
   check-all         everything that CI runs
   bench [--save]    count what every emulated target executes; compare with the saved table, or save it
+  bench --only PART the same for targets whose name contains PART, compared only
   runner ELF [ARG]  boot a firmware in the emulator and end as it ends (cargo's runner)";
 
 fn main() -> ExitCode {

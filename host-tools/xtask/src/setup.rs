@@ -24,13 +24,36 @@ pub const NO_STD_TARGETS: &[&str] = &[
 /// The target of the emulated cores that run Linux.
 pub const LINUX_TARGET: &str = "aarch64-unknown-linux-musl";
 
+/// Firmware that is built and booted by every run of the checks: package, target, and the core as the compiler calls it
+/// where the target stands for several.
+pub const FIRMWARE: [(&str, &str, &str); 6] = [
+    ("qemu-mps2-an386", BOARD_TARGET, ""),
+    ("qemu-mps2-an500", BOARD_TARGET, ""),
+    ("qemu-mps2-an505", "thumbv8m.main-none-eabihf", "cortex-m33"),
+    ("qemu-mps3-an547", "thumbv8m.main-none-eabihf", "cortex-m55"),
+    ("qemu-raspi3b", "aarch64-unknown-none", ""),
+    ("qemu-virt-riscv32", "riscv32imac-unknown-none-elf", ""),
+];
+
 /// Programs that emulate a machine and a Linux process, and how package managers call what holds them.
-const EMULATORS: [Emulator; 2] = [
+const EMULATORS: [Emulator; 4] = [
     Emulator {
         program: "qemu-system-arm",
         debian: "qemu-system-arm",
         fedora: "qemu-system-arm-core",
         arch: "qemu-system-arm",
+    },
+    Emulator {
+        program: "qemu-system-aarch64",
+        debian: "qemu-system-arm",
+        fedora: "qemu-system-aarch64-core",
+        arch: "qemu-system-aarch64",
+    },
+    Emulator {
+        program: "qemu-system-riscv32",
+        debian: "qemu-system-misc",
+        fedora: "qemu-system-riscv-core",
+        arch: "qemu-system-riscv",
     },
     Emulator { program: "qemu-aarch64", debian: "qemu-user", fedora: "qemu-user", arch: "qemu-user" },
 ];

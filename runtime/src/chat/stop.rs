@@ -42,6 +42,13 @@ impl<'t> StopText<'t> {
     }
 
     fn take(&mut self, character: char, show: &mut impl FnMut(&str)) {
+        let before = self.matched;
+        self.advance(character);
+        show_unmatched(&self.stop[..before], character, self.matched, show);
+    }
+
+    /// Takes the next character, and shows nothing.
+    pub(crate) fn advance(&mut self, character: char) {
         // The longest end of what is held back and the character that the text begins with: held back from now on.
         let held = &self.stop[..self.matched];
         let mut starts = held.char_indices().map(|(start, _)| start).chain([held.len()]);
@@ -49,20 +56,28 @@ impl<'t> StopText<'t> {
             let rest = self.stop.strip_prefix(&held[*start..]);
             rest.is_some_and(|rest| rest.starts_with(character))
         };
-        match starts.find(begins) {
-            Some(start) => {
-                if start > 0 {
-                    show(&held[..start]);
-                }
-                self.matched = held.len() - start + character.len_utf8();
-            }
-            None => {
-                if !held.is_empty() {
-                    show(held);
-                }
-                show(character.encode_utf8(&mut [0; 4]));
-                self.matched = 0;
-            }
-        }
+        self.matched = starts.find(begins).map_or(0, |start| held.len() - start + character.len_utf8());
+    }
+
+    /// What is held back: the beginning of the text that is looked for.
+    pub(crate) fn held(&self) -> &'t str {
+        &self.stop[..self.matched]
+    }
+
+    /// Looks from the beginning again.
+    pub(crate) fn reset(&mut self) {
+        self.matched = 0;
+    }
+}
+
+/// Shows what stands before the last `matched` bytes of `held` and `character` together.
+pub(crate) fn show_unmatched(held: &str, character: char, matched: usize, show: &mut impl FnMut(&str)) {
+    let shown = (held.len() + character.len_utf8()).saturating_sub(matched);
+    let (before, is_whole) = (&held[..shown.min(held.len())], shown > held.len());
+    if !before.is_empty() {
+        show(before);
+    }
+    if is_whole {
+        show(character.encode_utf8(&mut [0; 4]));
     }
 }

@@ -46,6 +46,37 @@ impl<'b> Transcript<'b> {
         Ok(())
     }
 
+    /// Adds pieces, all or none.
+    ///
+    /// # Errors
+    /// They do not fit; the pieces so far stay.
+    pub fn extend<'t>(&mut self, pieces: impl IntoIterator<Item = Piece<'t>>) -> Result<(), ChatError> {
+        let (used, contents) = (self.used, self.contents.len());
+        let pushed = pieces.into_iter().try_for_each(|piece| self.push(piece));
+        pushed.inspect_err(|_| {
+            self.used = used;
+            self.contents.truncate(contents);
+        })
+    }
+
+    /// Takes a piece of a template off the end; false if it does not stand there.
+    pub(crate) fn take_back(&mut self, piece: Piece<'_>) -> bool {
+        let Piece::Template(text) = piece else { return false };
+        let Some(rest) = self.text().strip_suffix(text).map(str::len) else { return false };
+        self.used = rest;
+        true
+    }
+
+    /// The most bytes of all pieces together.
+    pub fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether there are no pieces.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     /// All pieces as one text.
     pub fn text(&self) -> &str {
         // Only whole texts were copied.

@@ -3,7 +3,7 @@
 //! One list for everything that asks what a core does: the comparison of kernels and of whole models with the
 //! laptop, and the table of instruction counts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -127,14 +127,7 @@ impl Core {
 
     /// What is missing on this machine to run the core, if anything is.
     pub fn missing(&self) -> Option<String> {
-        let emulator = Command::new(self.program()).arg("--version").stdout(Stdio::null()).status();
-        if !emulator.is_ok_and(|status| status.success()) {
-            return Some(format!("{} is missing (cargo xtask setup)", self.program()));
-        }
-        let library =
-            Command::new("rustc").args(["--print", "target-libdir", "--target", self.target]).output();
-        let found = library.is_ok_and(|out| Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir());
-        (!found).then(|| format!("the target {} is missing (cargo xtask setup)", self.target))
+        crate::missing(self.program(), self.target)
     }
 
     /// Whether the core can be run here; a test says what is missing and returns when not.

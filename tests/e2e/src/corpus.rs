@@ -7,8 +7,10 @@
 use std::io::Cursor;
 use std::sync::OnceLock;
 
+use anyhow::Context;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use sprat_tools::chat::{self, BUILTIN};
 use sprat_tools::fixture::{HuggingFace, Numbers, gguf};
 use sprat_tools::import::{Checkpoint, Dtype, OpenOptions};
 use sprat_tools::model as packed;
@@ -90,6 +92,8 @@ pub fn seeds() -> anyhow::Result<Vec<(&'static str, &'static str, Vec<u8>)>> {
         ("tokenizer_json", "byte_level", byte_level().to_string().into_bytes()),
         ("tokenizer_json", "sentence_piece", sentence_piece().to_string().into_bytes()),
         ("tokenizer_bin", "few", tokenizer_bin()),
+        ("chat", "chatml", chat_section("chatml")?),
+        ("chat", "llama2", chat_section("llama2")?),
     ];
     let folder = small().write(directory.path(), "m", Dtype::F32)?;
     // A vocabulary that needs no tables of Unicode's classes: those alone have 4 KB.
@@ -113,6 +117,15 @@ pub fn seeds() -> anyhow::Result<Vec<(&'static str, &'static str, Vec<u8>)>> {
     prefix::to_file(&packed::Model::from_memory(model, "m"), &text, &with_prefix, |_| Ok(()))?;
     seeds.push(("packed_file", "prefix", std::fs::read(with_prefix)?));
     Ok(seeds)
+}
+
+/// A template that the tools bring along, compiled.
+fn chat_section(name: &str) -> anyhow::Result<Vec<u8>> {
+    let (_, jinja) = BUILTIN.iter().find(|(known, _)| *known == name).context("a known template")?;
+    let specials = ["<s>", "</s>"].map(str::to_owned);
+    let names = ["bos_token", "eos_token"].map(str::to_owned);
+    let tokens = names.into_iter().zip(specials.clone()).collect();
+    Ok(chat::compile(name, jinja, &tokens, &specials, None)?.section)
 }
 
 fn with_scaling(config: &[u8]) -> anyhow::Result<Vec<u8>> {

@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::ProgressBar;
-use sprat_board_support::memory::{DEFAULT_MODEL, QEMU_MPS2_AN386};
+use sprat_board_support::memory::{BOARDS, Board, DEFAULT_MODEL};
 use sprat_board_support::protocol::Request;
-use sprat_emulator::firmware::{self, Progress, Source};
+use sprat_tools::emulate::{Emulated, Wanted};
 use sprat_tools::import::{Checkpoint, OpenOptions};
 use sprat_tools::pack::{self, PackOptions};
 
 use crate::cores::{CORES, Core, Job, Question};
-use crate::repository;
+use crate::{boards, repository};
 
 /// The saved table, relative to the repository.
 pub const TABLE: &str = "tests/instruction-counts.md";
@@ -60,14 +59,15 @@ impl Line {
     }
 }
 
-/// Measures every target that can be emulated here; `note` hears of each one before, and of those that cannot.
+/// Measures every target that can be emulated here and whose name contains `only`; `note` hears of each one before, and
+/// of those that cannot.
 ///
 /// # Errors
 /// A program that does not build or fails.
-pub fn measure(mut note: impl FnMut(&str)) -> Result<Vec<Line>> {
+pub fn measure(only: &str, mut note: impl FnMut(&str)) -> Result<Vec<Line>> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut lines = Vec::new();
-    for core in CORES {
+    for core in CORES.into_iter().filter(|core| core.name.contains(only)) {
         if let Some(missing) = core.missing() {
             note(&format!("SKIP instruction counts of {}: {missing}", core.name));
             continue;
@@ -76,8 +76,14 @@ pub fn measure(mut note: impl FnMut(&str)) -> Result<Vec<Line>> {
         lines.extend(kernels_of(core)?);
         lines.extend(model_on(core, folder.path())?);
     }
-    note(QEMU_MPS2_AN386.name);
-    lines.push(firmware_of_the_board()?);
+    for board in BOARDS.iter().filter(|board| board.name.contains(only)) {
+        if let Some(missing) = boards::missing(board) {
+            note(&format!("SKIP instruction counts of {}: {missing}", board.name));
+            continue;
+        }
+        note(board.name);
+        lines.extend(firmware_of(board, folder.path())?);
+    }
     Ok(lines)
 }
 
@@ -116,18 +122,27 @@ fn model_on(core: &Core, folder: &Path) -> Result<[Line; 2]> {
     ])
 }
 
-fn firmware_of_the_board() -> Result<Line> {
-    let board = &QEMU_MPS2_AN386;
-    let model = repository().join(DEFAULT_MODEL);
-    let source = Source { board, model: &model, context: None, kernels: None, progress: Progress::Silent };
-    let elf = fs::read(firmware::build(&source)?.elf("")).context("cannot read the firmware")?;
-    let total = firmware::sizes(board, &elf)?.firmware_flash;
-    Ok(Line {
+/// A board's firmware around the default model: what it executes from the first request to the report, and its size.
+fn firmware_of(board: &Board, folder: &Path) -> Result<[Line; 4]> {
+    let model = folder.join("model.sprat");
+    boards::pack_default_for(board, &model)?;
+    let emulated = Emulated::build(&Wanted::new(board.name, &model))?;
+    let request = Request { prompt: QUESTION, special: true, max_tokens: TOKENS, ..Request::default() };
+    let report = emulated.ask(&request, |_| {})?;
+    let kernels = boards::kernels(board);
+    ensure!(report.kernels == kernels, "{} chose the kernels {}", board.name, report.kernels);
+    let line = |work: &str, units: u32, total| Line {
         target: board.name.to_owned(),
-        work: "firmware without model, bytes".to_owned(),
-        units: 1,
+        work: work.to_owned(),
+        units: units.into(),
         total,
-    })
+    };
+    Ok([
+        line("default model, check", 1, report.load_instructions),
+        line("default model, tokens read", report.prompt_tokens, report.prefill_instructions),
+        line("default model, tokens written", report.answer_tokens, report.decode_instructions),
+        line("firmware without model, bytes", 1, report.flash.firmware),
+    ])
 }
 
 /// Where the saved table lies.

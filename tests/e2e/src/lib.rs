@@ -2,13 +2,14 @@
 //!
 //! The reference data are large and other people's, so they are not in the repository. A test that needs them
 //! looks in the directory named by `SPRAT_TEST_DATA`, or else in `shared` beside the repository, and says that it
-//! is skipped when there is none. [`cores`] builds and runs the test programs of `tests/on-target*`; [`counts`] is
-//! the table of what they execute. [`parsers`] are all that read bytes from outside, [`corpus`] what fuzzing them begins
+//! is skipped when there is none. [`cores`] builds and runs the test programs of `tests/on-target*`, [`boards`] knows the
+//! emulated boards; [`counts`] is the table of what they execute. [`parsers`] are all that read bytes from outside, [`corpus`] what fuzzing them begins
 //! with.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub mod boards;
 pub mod cores;
 pub mod corpus;
 pub mod counts;
@@ -46,4 +47,15 @@ pub fn python(test: &str, modules: &[&str]) -> Option<PathBuf> {
         println!("SKIP {test}: no Python with {} (SPRAT_PYTHON names one)", modules.join(", "));
     }
     found
+}
+
+/// What is missing on this machine to build for a target and to run that in an emulator, if anything is.
+pub fn missing(emulator: &str, target: &str) -> Option<String> {
+    let version = Command::new(emulator).arg("--version").stdout(Stdio::null()).status();
+    if !version.is_ok_and(|status| status.success()) {
+        return Some(format!("{emulator} is missing (cargo xtask setup)"));
+    }
+    let library = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+    let found = library.is_ok_and(|out| Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir());
+    (!found).then(|| format!("the target {target} is missing (cargo xtask setup)"))
 }

@@ -8,6 +8,8 @@ use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sprat::chat::{Chat, Piece};
+use sprat::format::chat::{ChatTemplate, Role};
 use sprat::format::{HEADER_BYTES, PackedFile, SECTION_BYTES};
 use sprat::{Engine, Image, Kernels, Plan};
 use sprat_tools::import::{Checkpoint, OpenOptions, tokenizer};
@@ -25,7 +27,7 @@ pub struct Parser {
 }
 
 /// All of them.
-pub const PARSERS: [Parser; 7] = [
+pub const PARSERS: [Parser; 8] = [
     Parser { name: "safetensors", parse: safetensors },
     Parser { name: "config_json", parse: config_json },
     Parser { name: "gguf", parse: gguf },
@@ -33,6 +35,7 @@ pub const PARSERS: [Parser; 7] = [
     Parser { name: "tokenizer_json", parse: tokenizer_json },
     Parser { name: "tokenizer_bin", parse: tokenizer_bin },
     Parser { name: "packed_file", parse: packed_file },
+    Parser { name: "chat", parse: chat },
 ];
 
 /// Tokens of the model that a tokenizer is for.
@@ -104,6 +107,30 @@ pub fn tokenizer_json(bytes: &[u8]) -> bool {
 /// llama2.c's `tokenizer.bin`.
 pub fn tokenizer_bin(bytes: &[u8]) -> bool {
     tokenizer::llama2c(&alone("tokenizer.bin", bytes), VOCABULARY).is_ok()
+}
+
+/// Section CHAT of a packed file: every order of three messages is said, each answer opened, and the end closed.
+pub fn chat(bytes: &[u8]) -> bool {
+    let Ok(template) = ChatTemplate::parse(bytes) else { return false };
+    assert!(
+        template.name().len() <= bytes.len() && template.stop().is_none_or(|stop| stop.len() <= bytes.len())
+    );
+    let orders = (0..Role::ALL.len().pow(3)).map(|number| [number % 4, number / 4 % 4, number / 16]);
+    for (order, opens) in orders.flat_map(|order| [(order, false), (order, true)]) {
+        let mut chat = Chat::new(template);
+        for role in order {
+            let said = chat.say(Role::ALL[role], " a message\n").map(Iterator::count);
+            // What may be said is no more than what the template has and the message.
+            assert!(said.is_ok_and(|pieces| pieces <= 2) || said.is_err());
+            if opens && chat.open_answer().is_ok() {
+                chat.answered();
+            }
+        }
+        if let Ok(piece) = chat.close() {
+            assert!(matches!(piece, Piece::Template(text) if text.len() <= bytes.len()));
+        }
+    }
+    true
 }
 
 /// A packed file, as it is and with its checksums written anew: they would stop nearly every mutation at the door, and

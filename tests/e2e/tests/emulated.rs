@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use sprat_tools::import::{Checkpoint, Dtype, OpenOptions};
 use sprat_tools::pack::{self, PackOptions};
 use tempfile::TempDir;
 
+#[path = "emulated/ask.rs"]
+mod ask;
 #[path = "emulated/bit_exact.rs"]
 mod bit_exact;
 #[path = "emulated/prefix.rs"]
@@ -26,20 +28,7 @@ mod prefix;
 
 /// Whether firmware can be built and booted here; says what is missing when not.
 fn can_emulate(test: &str) -> bool {
-    let works = |command: &mut Command| {
-        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    };
-    let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", BOARD.target]).output();
-    let has_target =
-        rustc.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
-    if !works(Command::new("qemu-system-arm").arg("--version")) || !has_target {
-        println!(
-            "SKIP {test}: qemu-system-arm or the target {} is missing (cargo xtask setup)",
-            BOARD.target
-        );
-        return false;
-    }
-    true
+    sprat_e2e::boards::can_emulate(test, &BOARD)
 }
 
 fn pack(source: &Path, open: &OpenOptions, options: &PackOptions, out: &Path) {
@@ -83,7 +72,7 @@ fn each_way_to_fail_is_a_failure_of_its_own() {
     let elf = small_firmware().elf("-drill");
     for (drill, exit, said) in [
         ("success", Exit::Success, ""),
-        ("panic", Exit::Panic, "panic at boards/qemu-mps2-an386/src/drill.rs:"),
+        ("panic", Exit::Panic, "panic at boards/support/src/drill.rs:"),
         ("fault", Exit::Fault, "bus address 0x60000000"),
         ("undefined", Exit::Fault, "fault at"),
         ("overflow", Exit::StackOverflow, "stack overflow"),

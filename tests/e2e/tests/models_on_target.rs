@@ -183,6 +183,7 @@ fn compare(
                 repetition_penalty: sampler.repetition_penalty,
                 seed,
                 hash_logits: true,
+                ask: None,
             };
             for (&kernels, &cores) in
                 kernels.iter().flat_map(|kernels| threads.iter().map(move |n| (kernels, n)))

@@ -25,7 +25,7 @@ impl BoardsArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PlanArguments {
-    /// A packed file
+    /// A packed file, or a checkpoint as it would be packed
     #[arg(value_name = "F", required_unless_present_any = ["what_fits", "list_boards"])]
     pub file: Option<PathBuf>,
     /// The board

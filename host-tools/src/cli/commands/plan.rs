@@ -1,12 +1,17 @@
 //! `sprat plan`: a file on a board, on all boards, or what would fit one.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use sprat_board_support::memory::limits_for_context;
+use sprat_format::Limits;
 
 use super::super::arguments::PlanArguments;
 use super::{print, print_json};
 use crate::boards::{Board, Boards};
-use crate::model::Model;
+use crate::import::{Checkpoint, OpenOptions};
+use crate::model::{Model, is_packed};
+use crate::pack::{self, PackOptions};
 use crate::plan::shapes::what_fits;
 use crate::plan::{Report, Subject, plan, table_of_boards};
 use crate::table::{grouped, table};
@@ -20,11 +25,12 @@ pub(super) fn plan_file(arguments: &PlanArguments) -> Result<()> {
     if let Some(board) = &arguments.what_fits {
         return shapes(arguments, boards.by_name(board)?);
     }
-    let file = arguments.file.as_deref().context("a packed file is needed: sprat plan F --board NAME")?;
+    let file = arguments
+        .file
+        .as_deref()
+        .context("a packed file or a checkpoint is needed: sprat plan F --board NAME")?;
     let board = arguments.board.as_deref().map(|name| boards.by_name(name)).transpose()?;
-    let model = Model::open_packed(file)?;
-    let image = model.image()?;
-    let mut limits = *image.limits();
+    let (subject, mut limits) = subject(file)?;
     if let Some(context) = arguments.context {
         limits = limits_for_context(&limits, context);
     }
@@ -32,7 +38,6 @@ pub(super) fn plan_file(arguments: &PlanArguments) -> Result<()> {
         limits.kv = kv.into();
     }
     limits.logits_rows = arguments.logits_rows.unwrap_or(limits.logits_rows);
-    let subject = Subject::of(&model)?;
     let plan = |board| plan(&subject, &limits, board).with_context(|| format!("{}", file.display()));
     let Some(board) = board else {
         let reports = boards.iter().map(plan).collect::<Result<Vec<Report>>>()?;
@@ -47,6 +52,25 @@ pub(super) fn plan_file(arguments: &PlanArguments) -> Result<()> {
         false => print(&report.to_string())?,
     }
     report.require_fit().with_context(|| format!("{}", file.display()))
+}
+
+/// A packed file, or what packing a checkpoint would give.
+fn subject(path: &Path) -> Result<(Subject, Limits)> {
+    if is_packed(path) {
+        let model = Model::open_packed(path)?;
+        return Ok((Subject::of(&model)?, *model.image()?.limits()));
+    }
+    let checkpoint = Checkpoint::open(path, &OpenOptions::default())?;
+    let planned = || -> Result<_> {
+        let options = PackOptions::default();
+        let layout = pack::layout(&checkpoint, &options)?;
+        let file_bytes = pack::packed_bytes(&checkpoint, &options, &layout)?;
+        let tokenizer_bytes = checkpoint.tokenizer.as_ref().map_or(0, Vec::len) as u64;
+        Ok((Subject::of_layout(&layout, file_bytes, tokenizer_bytes), layout.limits))
+    };
+    let planned = planned().with_context(|| format!("cannot plan {}", path.display()))?;
+    eprintln!("note: {} is a checkpoint: this is the plan of what `sprat pack` makes of it", path.display());
+    Ok(planned)
 }
 
 fn shapes(arguments: &PlanArguments, board: &Board) -> Result<()> {

@@ -223,7 +223,7 @@ impl Architecture {
         let known = ARCHITECTURES.iter().find(|architecture| architecture.name == name);
         known.ok_or_else(|| {
             let all: Vec<_> = ARCHITECTURES.iter().map(|architecture| architecture.name).collect();
-            anyhow!("GGUF: general.architecture = {name:?} is not supported; supported: {}", all.join(", "))
+            anyhow!("GGUF: general.architecture = {name:?} is not supported; supported: {}: take a model of one of these", all.join(", "))
         })
     }
 

@@ -1,4 +1,5 @@
-//! Measures every emulated target and compares with the saved table, or saves it (`--save`).
+//! Measures every emulated target, or those of a name (`--only PART`), and compares with the saved table, or saves it
+//! (`--save`).
 //!
 //! `cargo xtask bench` and `cargo check-all` call it; it ends with a failure when something got worse.
 
@@ -20,13 +21,15 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let save = match &arguments[..] {
-        [] => false,
-        [only] if only == "--save" => true,
-        other => bail!("unknown arguments {other:?}; expected nothing or --save"),
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (save, only) = match arguments[..] {
+        [] => (false, ""),
+        ["--save"] => (true, ""),
+        ["--only", part] => (false, part),
+        _ => bail!("unknown arguments {arguments:?}; expected nothing, --save or --only PART"),
     };
     let mut skipped = false;
-    let measured = counts::measure(|note| {
+    let measured = counts::measure(only, |note| {
         if note.starts_with("SKIP") {
             skipped = true;
             println!("{note}");

@@ -36,6 +36,7 @@ fn compare(packed: &Path, prompt: &str, special: bool, kernels: Option<&str>) {
             repetition_penalty: sampler.repetition_penalty,
             seed,
             hash_logits: true,
+            ask: None,
         };
         let board = emulated.ask(&request, |_| {}).unwrap();
         assert_board(&board, board_kernels);

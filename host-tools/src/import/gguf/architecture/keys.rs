@@ -96,8 +96,8 @@ impl<'h> Keys<'h> {
             }
             let value = self.metadata().value(key).map_or_else(String::new, |value| value.to_string());
             bail!(
-                "GGUF: {key} = {value} is a setting that this importer does not know; if it changes no number, say \
-                 --ignore-setting {key}"
+                "GGUF: {key} = {value} is a setting that this importer does not know, and only known ones are \
+                 expected; if it changes no number, say --ignore-setting {key}"
             );
         }
         Ok(())
@@ -158,7 +158,8 @@ impl<'h> Keys<'h> {
                 json!({ "rope_type": "linear", "factor": factor, "rope_theta": theta })
             }
             (Some(other), _) => bail!(
-                "GGUF: {}.rope.scaling.type = {other:?} is not supported; supported: none, linear",
+                "GGUF: {}.rope.scaling.type = {other:?} is not supported; supported: none, linear: take a model that \
+                 has one of these",
                 self.name
             ),
         })

@@ -1,0 +1,15 @@
+//! The firmware of the emulated Raspberry Pi 3B: its four cores and their counter, around the application of all boards.
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+use sprat_board_support::aarch64::{Cores, CycleCounter, paint_stack, stack_used_bytes};
+use sprat_board_support::firmware;
+use sprat_board_support::memory::QEMU_RASPI3B;
+
+sprat_board_support::aarch64_entry!(main);
+
+fn main() -> ! {
+    paint_stack();
+    firmware!(QEMU_RASPI3B, &Cores, stack_used_bytes).run(&mut CycleCounter::start())
+}

@@ -1,0 +1,153 @@
+//! A question, answered with tools: the same on a board and on the laptop.
+//!
+//! There are no sensors on an emulated board, so what they read comes with the request, and whatever is set is set:
+//! [`Script`]. Everything else is what a real device does.
+
+use core::cell::RefCell;
+use core::ops::ControlFlow;
+
+use sprat::chat::Role;
+use sprat::session::{End, Event, Memory, Options, SessionError};
+use sprat::tools::{Actuator, Calculator, Device, NamedTool, Program, Read, Set, Text, ToolError, Tools};
+use sprat::{Engine, Sampler, SamplerConfig, Session};
+use static_cell::ConstStaticCell;
+
+use crate::app::{Answer, AppError};
+use crate::console::{Console, Counter};
+use crate::protocol::{Ask, Request, Stop};
+
+/// Tools that set an actuator of their name, as in `fan(3)`, beside `read`, `set` and `run`.
+pub const ACTUATORS: [&str; 9] = ["led", "fan", "pump", "relay", "door", "servo", "timer", "lamp", "show"];
+
+/// The memory of a question on a device.
+pub const MEMORY: Memory = Memory { message_bytes: 768, call_bytes: 96, result_bytes: 96, history_bytes: 0 };
+
+static BYTES: ConstStaticCell<[u8; MEMORY.bytes()]> = ConstStaticCell::new([0; MEMORY.bytes()]);
+
+/// A device whose sensors read what a script says, a line each: `temp,kitchen=23.4`. Whatever is set is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Script<'s> {
+    /// The lines.
+    pub sensors: &'s str,
+}
+
+impl Device for Script<'_> {
+    fn read(&mut self, sensor: &str, place: &str, out: &mut Text<'_>) -> Result<(), ToolError> {
+        let lines = self.sensors.lines().filter_map(|line| line.split_once('='));
+        let is_it = |name: &str| {
+            let (known, where_it_is) = name.split_once(',').unwrap_or((name, ""));
+            known.trim() == sensor && where_it_is.trim() == place
+        };
+        let (_, value) = { lines }.find(|(name, _)| is_it(name)).ok_or(ToolError(""))?;
+        out.push(value.trim());
+        Ok(())
+    }
+
+    fn set(&mut self, _: &str, _: &str, _: &mut Text<'_>) -> Result<(), ToolError> {
+        Ok(())
+    }
+}
+
+/// Hands over the tools around a scripted device; none unless they are wanted.
+pub fn with_tools<R>(asked: &Ask<'_>, work: impl FnOnce(&mut Tools<'_, '_>) -> R) -> R {
+    if !asked.tools {
+        return work(&mut Tools::none());
+    }
+    let device = RefCell::new(Script { sensors: asked.sensors });
+    let (mut read, mut set, mut program) = (Read(&device), Set(&device), Program::new());
+    let mut actuators = ACTUATORS.map(|name| Actuator { device: &device, name });
+    let [a, b, c, d, e, f, g, h, i] = &mut actuators;
+    let mut named = [
+        NamedTool::new("read", &mut read),
+        NamedTool::new("set", &mut set),
+        NamedTool::new("run", &mut program),
+        NamedTool::new(ACTUATORS[0], a),
+        NamedTool::new(ACTUATORS[1], b),
+        NamedTool::new(ACTUATORS[2], c),
+        NamedTool::new(ACTUATORS[3], d),
+        NamedTool::new(ACTUATORS[4], e),
+        NamedTool::new(ACTUATORS[5], f),
+        NamedTool::new(ACTUATORS[6], g),
+        NamedTool::new(ACTUATORS[7], h),
+        NamedTool::new(ACTUATORS[8], i),
+    ];
+    let mut calculator = Calculator::new();
+    work(&mut Tools::new(&mut named).with_calculator(&mut calculator))
+}
+
+/// Asks a session one question, with a counter of work; calls `on` with what happens. What it took, without showing
+/// and loading.
+///
+/// # Errors
+/// As [`Session::new`], [`Session::say`] and [`Session::answer`].
+pub fn ask(
+    engine: &mut Engine<'_, '_, '_>,
+    request: &Request<'_>,
+    asked: &Ask<'_>,
+    memory: (Memory, &mut [u8]),
+    counter: &mut dyn FnMut() -> u64,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<Answer, SessionError> {
+    let config = SamplerConfig {
+        repetition_penalty: request.repetition_penalty,
+        temperature: request.temperature,
+        top_k: request.top_k,
+        top_p: request.top_p,
+        min_p: request.min_p,
+    };
+    let kernel = engine.kernels().name();
+    let options = Options { max_tokens: request.max_tokens as usize, ..Options::DEFAULT };
+    let sampler = Sampler::new(config, request.seed);
+    let (memory, bytes) = memory;
+    let mut session = Session::new(engine, sampler, bytes, memory, options)?.with_counter(counter);
+    if request.hash_logits {
+        session = session.with_logits_hash();
+    }
+    session.say(Role::User, request.prompt)?;
+    let end = with_tools(asked, |tools| {
+        session.answer(tools, |event| {
+            on(event);
+            ControlFlow::Continue(())
+        })
+    })?;
+    let statistics = session.statistics();
+    Ok(Answer {
+        kernel,
+        prompt_tokens: statistics.read_tokens,
+        answer_tokens: statistics.written_tokens,
+        stop: match end {
+            End::StopText => Stop::StopText,
+            End::ContextFull => Stop::ContextFull,
+            End::Limit => Stop::Limit,
+            // Nobody cancels, and nothing but calls has a grammar.
+            End::EndToken | End::Cancelled | End::Complete | End::NoToken => Stop::EndToken,
+        },
+        logits_hash: session.logits_hash(),
+        load: 0,
+        prefill: statistics.reading,
+        decode: statistics.writing + statistics.calling,
+        calls: statistics.calls,
+        abandoned_calls: statistics.abandoned_calls,
+        inserted_tokens: statistics.inserted_tokens,
+    })
+}
+
+/// The same on a device, in memory that is there once.
+// A stack frame of its own, which plain requests do not have.
+#[inline(never)]
+pub(crate) fn on_device(
+    engine: &mut Engine<'_, '_, '_>,
+    request: &Request<'_>,
+    asked: &Ask<'_>,
+    load: u64,
+    console: &mut impl Console,
+    counter: &mut impl Counter,
+) -> Result<Answer, AppError> {
+    let bytes = BYTES.try_take().ok_or(AppError::NoAsk)?;
+    let mut show = |event: Event<'_>| match event {
+        Event::Text(text) | Event::Result { inserted: text, .. } => console.write(text),
+        Event::Token(_) | Event::Call { .. } | Event::Abandoned(_) => {}
+    };
+    let answer = ask(engine, request, asked, (MEMORY, bytes), &mut || counter.now(), &mut show);
+    answer.map(|answer| Answer { load, ..answer }).map_err(AppError::Ask)
+}

@@ -1,0 +1,388 @@
+//! Requests to a device, and the calls that they mean.
+//!
+//! | call | arguments |
+//! | --- | --- |
+//! | `read(sensor)`, `read(sensor,place)` | one of the [`SENSORS`]; a place |
+//! | `set(thing,value)`, `set(thing,place,value)` | lamp, fan, heater, pump, buzzer, alarm, humidifier, valve, blind, servo, door, gate, window; a place; `on`, `off`, `open`, `closed`, `locked`, `unlocked` or a whole number |
+//! | `set(led,color,value)` | red, green, blue, white, yellow; `on`, `off`, `blink` |
+//! | `set(relay,number,value)` | 1 to 8; `on`, `off` |
+//! | `timer(count,unit)` | a whole number; `second`, `minute`, `hour` |
+//! | `show(word)` | a word |
+//!
+//! A name or an argument is of lower-case letters, digits and underscores, and a place of several words has underscores
+//! between them. The device answers with a number, `ok` or `error`.
+
+use crate::chat::{Chat, Check, Role};
+use crate::draw::holds_reserved;
+use crate::words::{capitalized, from, invent, room};
+use crate::{Draw, Split};
+
+/// The answer when a device reports an error.
+pub const FAILED: &str = "Sorry, that did not work.";
+
+/// A sensor: its name in a call, its wordings, the answer, the lowest and highest tenth, and the decimals.
+struct Sensor {
+    name: &'static str,
+    group: &'static str,
+    say: &'static str,
+    tenths: (u64, u64),
+    decimals: bool,
+}
+
+/// What `read` takes.
+const SENSORS: &[Sensor] = &[
+    Sensor {
+        name: "temp",
+        group: "read_temp",
+        say: "It is {v} degrees{pl}.",
+        tenths: (20, 420),
+        decimals: true,
+    },
+    Sensor {
+        name: "humidity",
+        group: "read_humidity",
+        say: "The humidity{pl} is {v} percent.",
+        tenths: (50, 999),
+        decimals: false,
+    },
+    Sensor {
+        name: "light",
+        group: "read_light",
+        say: "The light level{pl} is {v} lux.",
+        tenths: (0, 9999),
+        decimals: false,
+    },
+    Sensor {
+        name: "soil",
+        group: "read_soil",
+        say: "The soil moisture{pl} is {v} percent.",
+        tenths: (20, 999),
+        decimals: false,
+    },
+    Sensor {
+        name: "pressure",
+        group: "read_pressure",
+        say: "The air pressure{pl} is {v} hPa.",
+        tenths: (9500, 10500),
+        decimals: false,
+    },
+    Sensor {
+        name: "co2",
+        group: "read_co2",
+        say: "The CO2 level{pl} is {v} ppm.",
+        tenths: (4000, 19999),
+        decimals: false,
+    },
+    Sensor {
+        name: "battery",
+        group: "read_battery",
+        say: "The battery is at {v} percent.",
+        tenths: (20, 1009),
+        decimals: false,
+    },
+    Sensor {
+        name: "noise",
+        group: "read_noise",
+        say: "The noise level{pl} is {v} decibels.",
+        tenths: (200, 999),
+        decimals: false,
+    },
+    Sensor {
+        name: "water",
+        group: "read_water",
+        say: "The water level{pl} is {v} percent.",
+        tenths: (20, 999),
+        decimals: false,
+    },
+];
+
+const COLORS: [&str; 5] = ["red", "green", "blue", "white", "yellow"];
+const SHOWN: &str = "hello welcome hi warning open closed danger ready busy goodbye yes no stop go wait on off error ok \
+    left right up down hot cold love happy sunday monday dinner lunch party help exit push pull sale free full empty \
+    home school garden water fire apple book star sun moon";
+
+/// A request: what is asked, whether politeness suits it, the call, and the answer.
+struct Request {
+    text: String,
+    command: bool,
+    call: String,
+    say: String,
+    result: Option<String>,
+}
+
+/// A request of any kind.
+pub fn chat(draw: &mut Draw) -> Chat {
+    loop {
+        draw.begin();
+        let (kind, request) = match draw.below(100) {
+            0..30 => ("read", read(draw)),
+            30..50 => ("switch", switch(draw)),
+            50..66 => ("level", level(draw)),
+            66..76 => ("led", led(draw)),
+            76..80 => ("relay", relay(draw)),
+            80..88 => ("timer", timer(draw)),
+            88..94 => ("lock", movable(draw)),
+            94..97 => ("implied", implied(draw)),
+            _ => ("show", show(draw)),
+        };
+        let chat = written(draw, kind, request);
+        let text = chat.question().to_owned() + &chat.answer();
+        let fits = match draw.split() {
+            Split::Numbers => holds_reserved(&text),
+            Split::Frames => draw.has_held_out_wording() && !holds_reserved(&text),
+            Split::Entities => {
+                !holds_reserved(&text)
+                    && crate::words::HELD_OUT_ROOMS.split_whitespace().any(|room| chat.expect.contains(room))
+            }
+            Split::Train => !holds_reserved(&text),
+        };
+        if fits {
+            return chat;
+        }
+    }
+}
+
+fn written(draw: &mut Draw, kind: &'static str, request: Request) -> Chat {
+    let mut text = request.text;
+    if request.command {
+        text = draw.phrase("polite", &|_| text.clone());
+    }
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !text.ends_with(['.', '?']) && draw.chance(40) {
+        text.push('.');
+    } else if draw.chance(12) {
+        text = text.trim_end_matches(['.', '?']).to_owned();
+    }
+    if draw.chance(60) {
+        text = capitalized(&text);
+    } else if draw.chance(30) {
+        text = text.to_lowercase();
+    }
+    let failed = draw.chance(7);
+    let result = if failed { "error".into() } else { request.result.unwrap_or_else(|| "ok".into()) };
+    let say = if failed { FAILED.into() } else { request.say };
+    let mut chat = Chat::asked("device", kind, text, Check::Call, request.call.clone());
+    chat.push(Role::Assistant, format!("[work]{}[/work]", request.call));
+    chat.push(Role::Tool, format!("=> {result}\n"));
+    chat.push(Role::Assistant, say);
+    chat
+}
+
+/// A place of the device, or none.
+struct Place {
+    /// As an argument.
+    argument: Option<String>,
+    /// In a request, with the space before it.
+    asked: String,
+    /// In an answer.
+    answered: String,
+}
+
+fn place(draw: &mut Draw, percent: usize) -> Place {
+    if draw.split() != Split::Entities && !draw.chance(percent) {
+        return Place { argument: None, asked: String::new(), answered: String::new() };
+    }
+    let argument = room(draw);
+    let spoken = argument.replace('_', " ");
+    let asked = draw.phrase("place", &|_| spoken.clone());
+    // "Room 5" has no article.
+    let numbered = argument.starts_with("room_");
+    let asked = if numbered { format!(" in {spoken}") } else { asked };
+    let answered = if numbered { format!(" in {spoken}") } else { format!(" in the {spoken}") };
+    Place { argument: Some(argument), asked, answered }
+}
+
+fn set(thing: &str, place: &Place, value: &str) -> String {
+    match &place.argument {
+        Some(place) => format!("set({thing},{place},{value})"),
+        None => format!("set({thing},{value})"),
+    }
+}
+
+fn read(draw: &mut Draw) -> Request {
+    let sensor = &SENSORS[draw.below(SENSORS.len())];
+    let place = if sensor.name == "battery" { None } else { Some(place(draw, 62)) };
+    let asked = place.as_ref().map_or("", |place| &place.asked);
+    let text = draw.phrase(sensor.group, &|_| asked.to_owned());
+    let call = match place.as_ref().and_then(|place| place.argument.as_ref()) {
+        Some(place) => format!("read({},{place})", sensor.name),
+        None => format!("read({})", sensor.name),
+    };
+    let value = draw.number(sensor.tenths.0 / 10, sensor.tenths.1 / 10);
+    let value = if sensor.decimals { format!("{value}.{}", draw.below(10)) } else { value.to_string() };
+    let answered = place.as_ref().map_or("", |place| &place.answered);
+    let say = sensor.say.replace("{v}", &value).replace("{pl}", answered);
+    let command =
+        ["tell", "give", "read", "check", "show", "get", "say"].iter().any(|verb| text.starts_with(verb));
+    Request { text, command, call, say, result: Some(value) }
+}
+
+const SWITCHED: &[(&str, &str)] = &[
+    ("lamp", "lamp"),
+    ("light", "lamp"),
+    ("lights", "lamp"),
+    ("fan", "fan"),
+    ("ventilator", "fan"),
+    ("heater", "heater"),
+    ("heating", "heater"),
+    ("pump", "pump"),
+    ("water pump", "pump"),
+    ("buzzer", "buzzer"),
+    ("alarm", "alarm"),
+    ("humidifier", "humidifier"),
+    ("lamp", "lamp"),
+    ("fan", "fan"),
+];
+
+fn switch(draw: &mut Draw) -> Request {
+    let (spoken, thing) = draw.weighted(&SWITCHED.iter().map(|pair| (*pair, 1)).collect::<Vec<_>>());
+    let place = place(draw, 55);
+    let state = draw.choose(&["on", "off"]);
+    let (group, command) = match draw.below(100) {
+        0..62 => ("switch", true),
+        62..82 => (if state == "on" { "switch_on" } else { "switch_off" }, true),
+        _ => ("statement", false),
+    };
+    let text = draw.phrase(group, &|slot| filled(slot, spoken, &place, state));
+    let verb = if spoken == "lights" { "are" } else { "is" };
+    let say = format!("The {spoken}{} {verb} {state}.", place.answered);
+    Request { text, command, call: set(thing, &place, state), say, result: None }
+}
+
+fn filled(slot: &str, thing: &str, place: &Place, state: &str) -> String {
+    match slot {
+        "t" => thing.into(),
+        "pl" => place.asked.clone(),
+        _ => state.into(),
+    }
+}
+
+fn level(draw: &mut Draw) -> Request {
+    let (spoken, thing, own) = draw.weighted(&[
+        (("lamp", "lamp", "level_lamp"), 3),
+        (("light", "lamp", "level_lamp"), 2),
+        (("fan", "fan", "level_fan"), 3),
+        (("ventilator", "fan", "level_fan"), 1),
+        (("pump", "pump", "level"), 2),
+        (("blind", "blind", "level"), 2),
+        (("valve", "valve", "level"), 2),
+        (("servo", "servo", "level_servo"), 3),
+        (("motor", "servo", "level_servo"), 1),
+        (("heater", "heater", "level_heater"), 3),
+    ]);
+    let place = place(draw, 50);
+    let degrees = matches!(thing, "servo" | "heater");
+    let (low, high) = match thing {
+        "servo" => (1, 180),
+        "heater" => (10, 30),
+        _ => (1, 100),
+    };
+    let number = draw.number(low, high);
+    let (group, command) = match draw.below(100) {
+        0..25 => (own, true),
+        25..80 if thing != "heater" => ("level", true),
+        80..100 if thing != "heater" => ("level_statement", false),
+        _ => (own, true),
+    };
+    let unit = draw.choose(if degrees { &["", " degrees"] } else { &["%", "%", " percent", ""] });
+    // "Heat the kitchen" needs a place.
+    let bare = place.argument.as_ref().map_or_else(|| "room".into(), |place| place.replace('_', " "));
+    let text = draw.phrase(group, &|slot| match slot {
+        "n" => number.to_string(),
+        "pc" => unit.into(),
+        "p0" => bare.clone(),
+        _ => filled(slot, spoken, &place, ""),
+    });
+    let named = ["I want", "make it", "I would"].iter().any(|start| text.starts_with(start));
+    let said = if degrees { "degrees" } else { "percent" };
+    let say = format!("The {spoken}{} is at {number} {said}.", place.answered);
+    Request {
+        text,
+        command: command && !named,
+        call: set(thing, &place, &number.to_string()),
+        say,
+        result: None,
+    }
+}
+
+fn led(draw: &mut Draw) -> Request {
+    let color = draw.choose(&COLORS);
+    let state = draw.choose(&["on", "off", "blink", "on", "off"]);
+    let (group, command) = match (state, draw.below(100)) {
+        ("blink", 0..90) => ("led_blink", true),
+        ("on", 0..30) => ("led_on", true),
+        ("off", 0..30) => ("led_off", true),
+        (_, 80..100) => ("led_statement", false),
+        _ => ("led", true),
+    };
+    let said = if state == "blink" { "blinking" } else { state };
+    let spoken = if group == "led_statement" { said } else { state };
+    let text = draw.phrase(group, &|slot| if slot == "c" { color.into() } else { spoken.into() });
+    let say = format!("The {color} LED is {said}.");
+    Request { text, command, call: format!("set(led,{color},{state})"), say, result: None }
+}
+
+fn relay(draw: &mut Draw) -> Request {
+    let number = 1 + draw.below(8);
+    let state = draw.choose(&["on", "off"]);
+    let text = draw.phrase("relay", &|slot| if slot == "k" { number.to_string() } else { state.into() });
+    let say = format!("Relay {number} is {state}.");
+    Request { text, command: true, call: format!("set(relay,{number},{state})"), say, result: None }
+}
+
+fn timer(draw: &mut Draw) -> Request {
+    let number = draw.number(2, 90);
+    let unit = draw.choose(&["second", "minute", "minute", "hour"]);
+    let (group, command) = if draw.chance(80) { ("timer", true) } else { ("timer_statement", false) };
+    let text = draw.phrase(group, &|slot| if slot == "n" { number.to_string() } else { unit.into() });
+    let say = format!("The timer is set for {number} {unit}s.");
+    Request { text, command, call: format!("timer({number},{unit})"), say, result: None }
+}
+
+fn movable(draw: &mut Draw) -> Request {
+    let (thing, group, state) = draw.weighted(&[
+        (("door", "lock", "locked"), 3),
+        (("door", "unlock", "unlocked"), 3),
+        (("door", "open", "open"), 2),
+        (("door", "close", "closed"), 2),
+        (("gate", "lock", "locked"), 1),
+        (("gate", "unlock", "unlocked"), 1),
+        (("gate", "open", "open"), 2),
+        (("gate", "close", "closed"), 2),
+        (("window", "open", "open"), 2),
+        (("window", "close", "closed"), 2),
+        (("blind", "open", "open"), 2),
+        (("blind", "close", "closed"), 2),
+        (("valve", "open", "open"), 2),
+        (("valve", "close", "closed"), 2),
+    ]);
+    let place = place(draw, 50);
+    let text = draw.phrase(group, &|slot| filled(slot, thing, &place, state));
+    // "Let me in" is about a door.
+    let thing = if text.starts_with("let me in") { "door" } else { thing };
+    let command = !text.starts_with("the ") && !text.starts_with("I ");
+    let say = format!("The {thing}{} is {state}.", place.answered);
+    Request { text, command, call: set(thing, &place, state), say, result: None }
+}
+
+/// What is wanted is said by what is wrong.
+fn implied(draw: &mut Draw) -> Request {
+    let (group, thing, state) = draw.weighted(&[
+        (("too_dark", "lamp", "on"), 1),
+        (("too_bright", "lamp", "off"), 1),
+        (("too_cold", "heater", "on"), 1),
+        (("too_hot", "fan", "on"), 1),
+    ]);
+    let place = place(draw, 50);
+    let text = draw.phrase(group, &|slot| filled(slot, thing, &place, state));
+    let say = format!("The {thing}{} is {state}.", place.answered);
+    Request { text, command: false, call: set(thing, &place, state), say, result: None }
+}
+
+fn show(draw: &mut Draw) -> Request {
+    let word = if draw.chance(45) { invent(draw) } else { from(draw, SHOWN).into() };
+    let (group, command) = if draw.chance(80) { ("show", true) } else { ("show_statement", false) };
+    let text = draw.phrase(group, &|_| word.clone());
+    let say = format!("The display shows {word}.");
+    Request { text, command, call: format!("show({word})"), say, result: None }
+}
