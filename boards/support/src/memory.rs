@@ -64,7 +64,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// Stack that questions with tools take besides: the tools, and the frames of a session.
-pub const ASK_STACK_BYTES: u64 = 3 * KIB;
+pub const ASK_STACK_BYTES: u64 = 4 * KIB;
 /// Statics that they take besides: the memory of a session.
 pub const ASK_STATICS_BYTES: u64 = KIB;
 
