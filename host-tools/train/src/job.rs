@@ -123,6 +123,12 @@ pub fn train(job: &Job, write: WriteFile<'_>, tell: &mut dyn FnMut(Event<'_>)) -
             directory.join(checkpoint::FILE).display()
         );
     }
+    if job.resume && !is_unfinished {
+        bail!(
+            "{} has no unfinished training to go on with: leave --resume out to begin one",
+            directory.display()
+        );
+    }
     let files = Files::open(job, &pool)?;
     let (corpus, plan) = (&files.corpus, &files.plan);
     let checksum = corpus.checksum();
@@ -162,7 +168,7 @@ pub fn train(job: &Job, write: WriteFile<'_>, tell: &mut dyn FnMut(Event<'_>)) -
         }
     }
     write_model(directory, &trainer.model, write)?;
-    if job.resume || is_unfinished || directory.join(checkpoint::FILE).exists() {
+    if directory.join(checkpoint::FILE).exists() {
         fs::remove_file(directory.join(checkpoint::FILE)).context("cannot remove the last checkpoint")?;
     }
     let held_out = measure(&files, &trainer, &pool, tell)?;
@@ -223,4 +229,73 @@ fn measure(
         results.push(HeldOut { file: path.clone(), evaluation });
     }
     Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::schedule::Budget;
+    use crate::trainer::tests::plan;
+
+    fn job(directory: &Path, output: &str) -> Job {
+        let file = directory.join("chats.jsonl");
+        let chat = |i: usize| {
+            let (a, b) = (i % 7, i / 7);
+            let messages = serde_json::json!([
+                { "role": "user", "content": format!("What is {a} and {b}?") },
+                { "role": "assistant", "content": format!("<<{a}+{b}=") },
+                { "role": "tool", "content": format!("{}>>", a + b) },
+                { "role": "assistant", "content": format!(" #### {}", a + b) },
+            ]);
+            serde_json::json!({ "messages": messages }).to_string()
+        };
+        fs::write(&file, (0..70).map(chat).collect::<Vec<_>>().join("\n")).unwrap();
+        Job {
+            chats: vec![file.clone()],
+            held_out: vec![file],
+            output: directory.join(output),
+            tokenizer: None,
+            plan: Plan { budget: Budget::Tokens(4000), ..plan() },
+            threads: 2,
+            save_every: Duration::ZERO,
+            resume: false,
+        }
+    }
+
+    #[test]
+    fn a_job_that_was_stopped_ends_with_the_same_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |path: &Path, bytes: &[u8]| Ok(fs::write(path, bytes)?);
+        let whole = train(&job(directory.path(), "whole"), &write, &mut |_| {}).unwrap();
+        assert_eq!(whole.start.chats, 70);
+        assert_eq!(whole.held_out[0].evaluation.chats, 70);
+
+        let saved = Cell::new(0);
+        let stop = |path: &Path, bytes: &[u8]| {
+            saved.set(saved.get() + usize::from(path.ends_with(checkpoint::FILE)));
+            match saved.get() {
+                4 => bail!("stopped"),
+                _ => write(path, bytes),
+            }
+        };
+        let part = job(directory.path(), "part");
+        let resumed = Job { resume: true, ..part.clone() };
+        let ignore = &mut |_: Event<'_>| {};
+        let error = train(&resumed, &write, ignore).unwrap_err().to_string();
+        assert!(error.contains("no unfinished training"), "{error}");
+        assert_eq!(train(&part, &stop, ignore).unwrap_err().to_string(), "stopped");
+        let error = train(&part, &write, ignore).unwrap_err().to_string();
+        assert!(error.contains("has an unfinished training"), "{error}");
+        let end = train(&resumed, &write, ignore).unwrap();
+        assert_eq!((end.start.resumed_at, end.steps), (3, whole.steps));
+
+        let names = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"];
+        for name in names.into_iter().chain(["tokenizer_config.json"]) {
+            let read = |output| fs::read(directory.path().join(output).join(name)).unwrap();
+            assert!(read("whole") == read("part"), "{name}");
+        }
+        assert!(!directory.path().join("part").join(checkpoint::FILE).exists());
+    }
 }

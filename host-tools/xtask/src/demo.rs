@@ -4,6 +4,8 @@ use anyhow::Result;
 
 use crate::{run, setup};
 
+/// The tools without training, which would take longer to build than all the rest.
+const TOOLS: &[&str] = &["--package", "sprat-tools", "--no-default-features"];
 const BOARD: &str = "qemu-mps2-an386";
 const CHECKPOINT: &str = "models/assistant-0.9m";
 const QUESTION: &str = "What is the capital of France?";
@@ -20,7 +22,7 @@ pub fn demo(arguments: &[String]) -> Result<()> {
     println!("Rust target and emulator are there");
 
     step("Build the tools");
-    run::succeed(&mut run::cargo(&["build", "--release", "--package", "sprat-tools"]))?;
+    run::succeed(&mut run::cargo(&[&["build", "--release"], TOOLS].concat()))?;
 
     let packed = "target/demo/assistant-0.9m-q8.sprat";
     std::fs::create_dir_all(run::root().join("target/demo"))?;
@@ -43,6 +45,6 @@ fn sprat(title: &str, arguments: &[&str]) -> Result<()> {
         false => argument.to_string(),
     });
     println!("$ cargo sprat {}", quoted.collect::<Vec<_>>().join(" "));
-    let mut command = run::cargo(&["run", "--quiet", "--release", "--package", "sprat-tools", "--"]);
-    run::succeed(command.args(arguments))
+    let mut command = run::cargo(&[&["run", "--quiet", "--release"], TOOLS].concat());
+    run::succeed(command.arg("--").args(arguments))
 }
