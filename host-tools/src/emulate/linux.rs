@@ -44,7 +44,9 @@ pub fn find(name: &str) -> Option<&'static LinuxBoard> {
 pub fn build(profile: &str, progress: Progress) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace()?).args(["build", "--profile", profile, "--package", "sprat-tools"]);
-    cargo.args(["--bin", "sprat", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    // Models are trained on the laptop; and what training allocates by needs a C compiler for the target.
+    cargo.args(["--no-default-features", "--bin", "sprat", "--target", TARGET]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     match progress {
         Progress::Shown => cargo.stderr(Stdio::inherit()),
         Progress::Silent => cargo.arg("--quiet"),
