@@ -60,6 +60,8 @@ pub enum AppError {
     Ask(sprat::session::SessionError),
     /// Questions are not answered by this firmware.
     NoAsk,
+    /// A text that was read before is not taken over by this firmware.
+    NoPrefix,
 }
 
 impl AppError {
@@ -71,6 +73,7 @@ impl AppError {
             #[cfg(feature = "ask")]
             Self::Ask(_) => Exit::EngineFailed,
             Self::NoAsk => Exit::BadRequest,
+            Self::NoPrefix => Exit::ModelRefused,
         }
     }
 }
@@ -83,6 +86,7 @@ messages!(AppError {
     Self::Prompt(error) => ("prompt refused: {}", error),
     Self::Token(error) => ("no token: {}", error),
     Self::NoAsk => ("this firmware was built without tools: build it with the feature ask"),
+    Self::NoPrefix => ("the model has a text that was read before: build this firmware with the feature prefix"),
 });
 
 #[cfg(feature = "ask")]
@@ -94,6 +98,7 @@ messages!(AppError {
     Self::Token(error) => ("no token: {}", error),
     Self::Ask(error) => ("question refused: {}", error),
     Self::NoAsk => ("the memory for questions is in use"),
+    Self::NoPrefix => ("the model has a text that was read before: build this firmware with the feature prefix"),
 });
 
 /// Answers one request with the model that lies at `model`, within `arena` (aligned to 16 bytes), on the cores of
@@ -132,6 +137,9 @@ pub fn answer(
     let special = if request.special { Special::Parse } else { Special::AsText };
     let has_prefix = image.file().prefix_section().is_some();
     if has_prefix {
+        if !cfg!(feature = "prefix") {
+            return Err(AppError::NoPrefix);
+        }
         engine.load_prefix().map_err(AppError::Prefix)?;
     }
     // What was read before can be gone on with as it is.

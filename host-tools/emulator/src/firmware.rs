@@ -69,8 +69,8 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
         cargo.env("RUSTFLAGS", format!("-C target-cpu={}", board.cpu));
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
     }
-    if needs_every_family(&model)? {
-        cargo.args(["--features", "every-family"]);
+    for feature in needed_features(&model)? {
+        cargo.args(["--features", feature]);
     }
     if ask {
         cargo.args(["--features", "ask"]);
@@ -106,14 +106,15 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     Ok(built)
 }
 
-/// Whether a model has parts that firmware for plain models leaves out. What is no packed file is for the build to
-/// refuse.
-fn needs_every_family(model: &Path) -> Result<bool> {
+/// What a model needs and firmware for plain models leaves out. What is no packed file is for the build to refuse.
+fn needed_features(model: &Path) -> Result<Vec<&'static str>> {
     let bytes = fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
-    let Ok(file) = PackedFile::parse(&bytes) else { return Ok(false) };
+    let Ok(file) = PackedFile::parse(&bytes) else { return Ok(Vec::new()) };
     let tokenizer = TokenizerTables::parse(file.tokenizer_section());
-    Ok(file.meta().config.uncommon_part().is_some()
-        || tokenizer.is_ok_and(|tables| tables.uncommon_part().is_some()))
+    let is_uncommon = file.meta().config.uncommon_part().is_some()
+        || tokenizer.is_ok_and(|tables| tables.uncommon_part().is_some());
+    let features = [(is_uncommon, "every-family"), (file.prefix_section().is_some(), "prefix")];
+    Ok(features.into_iter().filter(|(needed, _)| *needed).map(|(_, feature)| feature).collect())
 }
 
 /// The programs that cargo's messages say it built.

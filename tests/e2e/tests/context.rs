@@ -46,9 +46,12 @@ fn a_text_read_before_gives_the_answer_of_reading_it() {
     assert_ne!(ask(&plain, QUESTION).logits_hash, read.logits_hash, "examples change something");
 }
 
+/// The model is so sure of what it knows that chains at temperature 1 are all the same.
+const WARM: f32 = 1.4;
+
 /// The votes of nine chains, and the answers of the same chains run by hand.
 fn vote(seed: u64) -> (String, f32, Vec<String>) {
-    let sampler = SamplerConfig { temperature: 1.0, ..SamplerConfig::greedy() };
+    let sampler = SamplerConfig { temperature: WARM, ..SamplerConfig::greedy() };
     with_engine(|engine| {
         engine.prompt(QUESTION, Special::Parse).unwrap();
         let mut saved = vec![0.0; engine.mark_size()];
@@ -73,7 +76,7 @@ fn chains_vote_and_one_seed_decides_everything() {
     let (answer, confidence, texts) = vote(1);
     assert_eq!(answer, "the capital of japan is tokyo");
     assert!(confidence > 0.2, "{confidence}");
-    assert!(texts.iter().any(|text| *text != texts[0]), "at temperature 1 chains differ: {texts:?}");
+    assert!(texts.iter().any(|text| *text != texts[0]), "{texts:?}");
     assert_eq!(vote(1), (answer, confidence, texts.clone()));
     assert_ne!(vote(2).2, texts);
     // A chain is what a generation from the prompt with its seed is.
@@ -81,7 +84,7 @@ fn chains_vote_and_one_seed_decides_everything() {
         prompt: QUESTION.into(),
         special: true,
         max_tokens: 40,
-        sampler: SamplerConfig { temperature: 1.0, ..SamplerConfig::greedy() },
+        sampler: SamplerConfig { temperature: WARM, ..SamplerConfig::greedy() },
         seed: Chain::new(1, 4).seed,
         ..RunOptions::default()
     };
