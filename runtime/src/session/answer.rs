@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use super::calls::{Calls, Form, Spotted, name_and_arguments};
 use super::constraint::{Budget, InAnswer, Place, restrict};
 use super::history::Kind;
+use super::options::AROUND_RESULT_BYTES;
 use super::stops::Stops;
 use super::{Abandoned, End, Event, Session, SessionError, WhenFull, stop_texts};
 use crate::chat::Piece;
@@ -314,7 +315,8 @@ impl Session<'_, '_, '_, '_, '_> {
         stream.is_cancelled |= on(Event::Call { name, arguments }).is_break();
         let begun = self.now();
         let (before, after) = form.around_result();
-        let most = self.inserted.len() - after.len();
+        // There is room for the longest of what stands around results; the bound is the same for all.
+        let most = before.len() + self.inserted.len() - AROUND_RESULT_BYTES;
         self.inserted[..before.len()].copy_from_slice(before.as_bytes());
         let mut result = Text::new(&mut self.inserted[before.len()..most]);
         match form {

@@ -146,9 +146,12 @@ fn no_calculation_is_malformed() {
 fn no_call_by_name_is_malformed() {
     let mut names = std::collections::BTreeMap::new();
     calls_of_noise(OPEN_WORK, |heard| {
-        let opened = heard.tokens.iter().filter(|&&token| token == OPEN_WORK).count();
-        assert_eq!(opened, heard.calls.len(), "{}", heard.text);
-        for ((name, arguments), result) in heard.calls.iter().zip(&heard.results) {
+        // An argument in quotes may hold what looks like the beginning of a call.
+        let answered = heard.text.matches("[/work]=> ").count();
+        let by_name = heard.calls.iter().filter(|(name, _)| !name.is_empty()).count();
+        assert_eq!(answered, by_name, "{}", heard.text);
+        let calls = heard.calls.iter().zip(&heard.results);
+        for ((name, arguments), result) in calls.filter(|((name, _), _)| !name.is_empty()) {
             *names.entry(name.clone()).or_insert(0) += 1;
             match name.as_str() {
                 "run" => {

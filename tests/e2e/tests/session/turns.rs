@@ -194,7 +194,7 @@ fn what_does_not_fit_at_all_begins_anew_behind_what_is_pinned() {
         let options =
             Options { max_tokens: 4, bias: &GO_ON, when_full: WhenFull::DropOldestTurn, ..Options::DEFAULT };
         let mut session = Session::new(engine, random(5), &mut memory, ROOMY, options).unwrap();
-        session.say(Role::User, "an example").unwrap();
+        session.say(Role::User, &"an example ".repeat(4)).unwrap();
         session.say(Role::Assistant, "an answer").unwrap();
         session.pin().unwrap();
         let pinned = session.engine().position();
@@ -202,7 +202,7 @@ fn what_does_not_fit_at_all_begins_anew_behind_what_is_pinned() {
         session.say(Role::User, "a turn").unwrap();
         session.answer(&mut Tools::none(), |_| ControlFlow::Continue(())).unwrap();
         // Characters without a token of their own: a token a byte.
-        session.say(Role::User, &"\u{1F980}".repeat(62)).unwrap();
+        session.say(Role::User, &"\u{1F980}".repeat(60)).unwrap();
         let error = session.answer(&mut Tools::none(), |_| ControlFlow::Continue(()));
         assert!(matches!(error, Err(SessionError::Engine(_))), "{error:?}");
         assert_eq!(session.engine().position(), pinned);
@@ -223,7 +223,6 @@ fn a_refused_message_changes_nothing() {
             Err(SessionError::Chat(_))
         ));
         session.say(Role::User, "What is the capital of France?").unwrap();
-        assert!(session.say(Role::User, "And of Japan?").is_err(), "no place for it in the template");
         let mut heard = Heard::default();
         session.answer(&mut Tools::none(), |event| heard.hear(event)).unwrap();
         assert_eq!(heard.text, "The capital of France is Paris.");
