@@ -5,7 +5,7 @@
 //! conversation needs: the chat template, texts that end an answer, and what is done when the context is full. It
 //! allocates nothing: [`Memory`] says how many bytes it is to be lent.
 //!
-//! The example of the [crate](crate) asks a question. Turns, marks to come back to and statistics are methods of
+//! The example of the [crate] asks a question. Turns, marks to come back to and statistics are methods of
 //! [`Session`]; what becomes of a full context, texts that end an answer, bias and masks are [`Options`].
 
 mod answer;

@@ -4,9 +4,9 @@
 //! sampled chains is better than that of one (self-consistency, Wang et al. 2022), and long chains know more than
 //! short ones (Fu et al. 2022). Their agreement says how far the answer can be trusted.
 //!
-//! What a chain is, is the caller's: a closure gets a seed and writes the chain's text, by way of a
-//! [`Generator`](crate::Generator) from a [`Mark`](crate::Mark) as [`run_chain`] does, or with tools called in the
-//! middle. Memory is fixed and lent, and one seed decides everything.
+//! What a chain is, is the caller's: a closure gets a seed and writes the chain's text, by way of a [`Generator`] from a
+//! [`Mark`] as [`run_chain`] does, or with tools called in the middle. Memory is fixed and lent, and one seed decides
+//! everything.
 //!
 //! ```
 //! use sprat::vote::{Ballot, Tail, Vote, after, poll};
