@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use sprat::SamplerConfig;
-use sprat::session::{Event, Memory};
-use sprat_board_support::ask::MEMORY;
+use sprat::session::{Event, SessionError};
+use sprat::vote::Verdict;
 use sprat_board_support::memory::limits_for_context;
 use sprat_board_support::protocol::{Ask, Request};
 
@@ -17,8 +17,16 @@ use crate::model::{Model, arena_for, engine, host_limits, kernels};
 use crate::threads::Threads;
 
 mod chain;
+mod chains;
+mod questions;
+mod score;
 
 pub use chain::{CallReport, final_answer};
+pub use questions::{Check, Known, QuestionSet};
+pub use score::{CONFIDENT, Score, ScoreOptions, SetScore, VoteScore, Wrong, score, shown as shown_scores};
+
+pub use chains::Said;
+use chains::{Question, samplers, vote};
 
 /// What to ask, and how.
 #[derive(Clone, Debug)]
@@ -31,8 +39,10 @@ pub struct AskOptions {
     pub tools: bool,
     /// Tokens to write at most.
     pub max_tokens: u32,
-    /// How to choose tokens.
+    /// How to choose tokens. With chains, how they choose them; the answer before them takes the most likely ones.
     pub sampler: SamplerConfig,
+    /// Chains to sample beside the answer, which then vote; not on a board.
+    pub chains: u32,
     /// Start of the random stream.
     pub seed: u64,
     /// Name of the kernels; the best ones by default. A board's are chosen when its firmware is built.
@@ -51,6 +61,7 @@ impl Default for AskOptions {
             tools: true,
             max_tokens: 160,
             sampler: SamplerConfig::greedy(),
+            chains: 0,
             seed: 0,
             kernels: None,
             context: None,
@@ -79,6 +90,8 @@ pub struct AskReport {
     pub calls: Vec<CallReport>,
     /// What stands behind `####`, or else behind the last result, or else all.
     pub answer: String,
+    /// The chains and what they agree on; `null` without chains.
+    pub votes: Option<VotesReport>,
     /// Calls that were given up.
     pub abandoned_calls: u32,
     /// Tokens of the question in its template.
@@ -99,6 +112,21 @@ pub struct AskReport {
     pub board: Option<BoardReport>,
 }
 
+/// Sampled chains and their vote.
+#[derive(Clone, Debug, Serialize)]
+pub struct VotesReport {
+    /// What each chain said.
+    pub chains: Vec<Said>,
+    /// The answer of most of them, as votes compare answers: numbers by value, words in lower case.
+    pub answer: String,
+    /// Chains that gave it.
+    pub votes: u32,
+    /// Their share of all.
+    pub confidence: f32,
+    /// The answer of most of the longer half of the chains.
+    pub of_longest: String,
+}
+
 /// What an answer took on an emulated board.
 #[derive(Clone, Debug, Serialize)]
 pub struct BoardReport {
@@ -117,15 +145,16 @@ pub struct BoardReport {
 impl AskOptions {
     fn request<'a>(&'a self, sensors: &'a str) -> (Request<'a>, Ask<'a>) {
         let asked = Ask { tools: self.tools, sensors };
+        let sampler = if self.chains > 0 { SamplerConfig::greedy() } else { self.sampler };
         let request = Request {
             prompt: &self.question,
             special: false,
             max_tokens: self.max_tokens,
-            temperature: self.sampler.temperature,
-            top_k: self.sampler.top_k,
-            top_p: self.sampler.top_p,
-            min_p: self.sampler.min_p,
-            repetition_penalty: self.sampler.repetition_penalty,
+            temperature: sampler.temperature,
+            top_k: sampler.top_k,
+            top_p: sampler.top_p,
+            min_p: sampler.min_p,
+            repetition_penalty: sampler.repetition_penalty,
             seed: self.seed,
             hash_logits: true,
             ask: Some(asked),
@@ -148,10 +177,7 @@ pub fn ask(model: &Model, options: &AskOptions, show: &mut dyn FnMut(Shown<'_>))
     let mut engine = engine(&image, limits, &mut arena, kernels(options.kernels.as_deref())?, &team)?;
     let sensors = options.sensors.join("\n");
     let (request, asked) = options.request(&sensors);
-    // A question of any length: the template's texts are at most the section.
-    let template_bytes = image.file().chat_section().map_or(0, <[u8]>::len);
-    let message_bytes = options.question.len() + 2 * template_bytes;
-    let memory = Memory { message_bytes: message_bytes.max(MEMORY.message_bytes), ..MEMORY };
+    let memory = chains::memory_for(&image, &options.question);
     let mut bytes = vec![0; memory.bytes()];
     let (mut chain, mut calls) = (String::new(), Vec::<CallReport>::new());
     let mut on = |event: Event<'_>| match event {
@@ -185,11 +211,17 @@ pub fn ask(model: &Model, options: &AskOptions, show: &mut dyn FnMut(Shown<'_>))
             limits.context
         )
     })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let votes = match options.chains {
+        0 => None,
+        _ => Some(votes(&mut engine, options, asked).map_err(|error| anyhow!("{error}"))?),
+    };
     Ok(AskReport {
         question: options.question.clone(),
         answer: final_answer(&chain, &calls),
         chain,
         calls,
+        votes,
         abandoned_calls: answered.abandoned_calls,
         prompt_tokens: answered.prompt_tokens,
         answer_tokens: answered.answer_tokens,
@@ -197,9 +229,30 @@ pub fn ask(model: &Model, options: &AskOptions, show: &mut dyn FnMut(Shown<'_>))
         stop: answered.stop.to_string(),
         kernels: answered.kernel.to_owned(),
         logits_hash: format!("{:016x}", answered.logits_hash.unwrap_or_default()),
-        seconds: Some(start.elapsed().as_secs_f64()),
+        seconds: Some(seconds),
         board: None,
     })
+}
+
+fn votes(
+    engine: &mut sprat::Engine<'_, '_, '_>,
+    options: &AskOptions,
+    asked: Ask<'_>,
+) -> Result<VotesReport, SessionError> {
+    let question = Question { text: &options.question, asked, max_tokens: options.max_tokens };
+    let chains = chains::chains(engine, &question, samplers(options.sampler, options.seed, options.chains))?;
+    let answers: Vec<String> = chains.iter().map(Said::answer).collect();
+    let answers = answers.iter().zip(&chains).map(|(answer, said)| (answer.as_str(), said.tokens));
+    let (answer, votes, confidence, of_longest) = vote(answers, |all, longest| {
+        let answer = |verdict: Option<Verdict<'_>>| verdict.map_or("", |verdict| verdict.answer).to_owned();
+        (
+            answer(all),
+            all.map_or(0, |all| all.votes),
+            all.map_or(0.0, |all| all.confidence()),
+            answer(longest),
+        )
+    });
+    Ok(VotesReport { chains, answer, votes, confidence, of_longest })
 }
 
 /// Asks the model in a firmware that was built to be asked, on its emulated board.
@@ -220,6 +273,7 @@ pub fn ask_board(
         answer: final_answer(&report.text, &calls),
         chain: report.text,
         calls,
+        votes: None,
         abandoned_calls: report.abandoned_calls,
         prompt_tokens: report.prompt_tokens,
         answer_tokens: report.answer_tokens,

@@ -18,6 +18,14 @@ impl CallReport {
     pub fn new(name: &str, arguments: &str) -> Self {
         Self { name: name.to_owned(), arguments: arguments.to_owned(), result: String::new() }
     }
+
+    /// The call as a model writes it, without its brackets.
+    pub fn written(&self) -> String {
+        match self.name.is_empty() {
+            true => self.arguments.clone(),
+            false => format!("{}({})", self.name, self.arguments),
+        }
+    }
 }
 
 /// The calls in the text of an answer, in order: for a board, which sends nothing but the text.

@@ -71,7 +71,9 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  sprat ask assistant.sprat \"Tom has 12 apples and buys 30 more. How many has \
         he?\"\n  sprat ask assistant.sprat \"How warm is it in the kitchen?\" --sensor temp,kitchen=23.4\n  \
-        sprat ask assistant.sprat \"What is 17 times 23?\" --board qemu-mps2-an386 --json"
+        sprat ask assistant.sprat \"What is 17 times 23?\" --board qemu-mps2-an386 --json\n  \
+        sprat ask assistant.sprat \"What is 17 times 23?\" --chains 8\n  \
+        sprat ask assistant.sprat --questions held-out/*.jsonl --chains 8"
     )]
     Ask(AskArguments),
     /// Run a model on an emulated board, and count instructions and bytes
@@ -99,7 +101,8 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  sprat train --new my-device\n  sprat train chats.jsonl -o assistant --minutes 60\n  \
         sprat train chats.jsonl --preset 260k -o small --tokens 5M --eval held-out.jsonl --json\n  \
-        sprat train chats.jsonl -o assistant --minutes 60 --resume"
+        sprat train chats.jsonl -o assistant --minutes 60 --resume\n  \
+        sprat train --assistant-corpus corpus"
     )]
     Train(Box<TrainArguments>),
 }

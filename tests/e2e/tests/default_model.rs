@@ -1,7 +1,9 @@
 //! The committed default model: what is packed is what the checkpoint beside it says, and it answers.
 
 use indicatif::ProgressBar;
+use sprat::SamplerConfig;
 use sprat_e2e::repository;
+use sprat_tools::ask::{AskOptions, QuestionSet, ScoreOptions, score};
 use sprat_tools::import::{Checkpoint, OpenOptions};
 use sprat_tools::model::Model;
 use sprat_tools::pack::{self, PackOptions};
@@ -10,6 +12,7 @@ use sprat_tools::run::{RunOptions, run};
 const DIRECTORY: &str = "models/assistant-0.9m";
 const PACKED: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
 const QUESTION: &str = "<|user|>What is the capital of France?<|assistant|>";
+const ASKED: &str = "What is the capital of France?";
 const ANSWER: &str = "The capital of France is Paris.";
 
 fn open() -> Model {
@@ -63,4 +66,37 @@ fn the_same_seed_gives_the_same_text_and_another_one_another() {
     let (first, again, other) = (sampled(1), sampled(1), sampled(2));
     assert_eq!((&first.text, &first.logits_hash), (&again.text, &again.logits_hash));
     assert_ne!(first.text, other.text);
+}
+
+#[test]
+fn right_answers_are_counted_and_chains_vote() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |question: &str, answer: &str| {
+        let messages = [("user", question), ("assistant", answer)]
+            .map(|(role, content)| serde_json::json!({"role": role, "content": content}));
+        format!("{}\n", serde_json::json!({ "messages": messages }))
+    };
+    let path = folder.path().join("set.jsonl");
+    let [right, wrong] = [ANSWER, "The capital of France is Rome."];
+    let sums = "calc: <<3+4=7>>7 \n#### 7";
+    let lines = [line(ASKED, right), line(ASKED, wrong), line("What is 3 plus 4?", sums)].concat();
+    std::fs::write(&path, lines).unwrap();
+    let sets = [QuestionSet::read(&path, 10).unwrap()];
+    let sampler = SamplerConfig { temperature: 0.3, ..SamplerConfig::greedy() };
+    let ask = AskOptions { chains: 5, sampler, ..AskOptions::default() };
+    let count = |ask: AskOptions| {
+        let options = ScoreOptions { ask, wrong: 9 };
+        score(&open(), &sets, &options, &ProgressBar::hidden()).unwrap().remove(0)
+    };
+    let counted = count(ask.clone());
+    assert_eq!((counted.best.answers, counted.best.right), (3, 2));
+    assert_eq!(counted.wrong.iter().map(|wrong| wrong.said.as_str()).collect::<Vec<_>>(), [ANSWER]);
+    let votes = counted.votes.as_ref().unwrap();
+    assert_eq!((votes.all.right, votes.gained, votes.lost), (2, 0, 0));
+    // One seed decides, whatever the number of threads.
+    let alone = count(AskOptions { threads: 1, ..ask.clone() });
+    assert_eq!(serde_json::to_value(&alone).unwrap(), serde_json::to_value(&counted).unwrap());
+    // Nobody computes without a calculator.
+    let without = count(AskOptions { tools: false, chains: 0, ..ask });
+    assert!(without.best.right <= 2 && without.votes.is_none());
 }

@@ -13,8 +13,21 @@ pub(in crate::cli) struct AskArguments {
     #[arg(value_name = "F")]
     pub file: PathBuf,
     /// The question
-    #[arg(value_name = "QUESTION")]
-    pub question: String,
+    #[arg(value_name = "QUESTION", required_unless_present = "questions")]
+    pub question: Option<String>,
+    /// Instead: files of questions with known answers, chats as `sprat train` takes them, to count the right ones
+    #[arg(long, value_name = "SET.jsonl", num_args = 1.., conflicts_with_all = ["question", "board", "sensors"])]
+    pub questions: Vec<PathBuf>,
+    /// Of each file, only the first questions
+    #[arg(long, value_name = "N", requires = "questions")]
+    pub limit: Option<usize>,
+    /// Wrong answers to show of each file
+    #[arg(long, value_name = "N", requires = "questions", default_value_t = 0)]
+    pub wrong: usize,
+    /// Also sample as many chains, at a temperature of 0.7 unless another one is given, and let them vote
+    #[arg(long, value_name = "CHAINS", default_value_t = 0, conflicts_with = "board",
+        value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub chains: u32,
     /// What a sensor reads, for `read(SENSOR,PLACE)` (may be repeated); others answer `error`
     #[arg(long = "sensor", value_name = "SENSOR,PLACE=VALUE", value_parser = sensor)]
     pub sensors: Vec<String>,

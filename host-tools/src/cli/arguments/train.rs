@@ -15,14 +15,23 @@ use super::TeamArguments;
 #[derive(Debug, Args)]
 pub(in super::super) struct TrainArguments {
     /// Chats to learn from, one a line: {"messages": [{"role": "user", "content": "..."}, ...]}
-    #[arg(value_name = "DATA.jsonl", required_unless_present = "new")]
+    #[arg(value_name = "DATA.jsonl", required_unless_present_any = ["new", "assistant_corpus"])]
     chats: Vec<PathBuf>,
     /// The directory to write: a checkpoint that `sprat pack` takes
-    #[arg(short, long, value_name = "OUT", required_unless_present = "new")]
+    #[arg(short, long, value_name = "OUT", required_unless_present_any = ["new", "assistant_corpus"])]
     output: Option<PathBuf>,
     /// Instead of training: write a folder with the chats of a device to begin with, and how to go on
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["chats", "output"])]
     pub new: Option<PathBuf>,
+    /// Instead of training: write the generated chats of the default assistant and its held-out questions
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["chats", "output", "new"])]
+    pub assistant_corpus: Option<PathBuf>,
+    /// Chats of the default assistant's corpus
+    #[arg(long, value_name = "CHATS", default_value_t = 700_000, requires = "assistant_corpus")]
+    pub examples: usize,
+    /// Questions of each of its held-out sets
+    #[arg(long, value_name = "QUESTIONS", default_value_t = 500, requires = "assistant_corpus")]
+    pub questions: usize,
     /// Chats to measure on, which are not learned from
     #[arg(long = "eval", value_name = "HELD.jsonl", num_args = 1..)]
     held_out: Vec<PathBuf>,
@@ -72,7 +81,7 @@ pub(in super::super) struct TrainArguments {
     qat: Option<f64>,
     /// Of the first weights and the order of the chats: the same seed gives the same model
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub seed: u64,
     #[command(flatten)]
     team: TeamArguments,
     /// Minutes between checkpoints

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use indicatif::HumanDuration;
+use sprat_corpus::Recipe;
 use sprat_train::job::{Event, Summary, train};
 use sprat_train::starter;
 
@@ -23,6 +24,16 @@ pub(super) fn train_model(arguments: &TrainArguments) -> Result<()> {
         return print(&format!(
             "{folder}: chats to begin with; {folder}/README.md says how to make them yours\nTrain on them: sprat train \
              {folder}/chats.jsonl --eval {folder}/held-out.jsonl --preset 260k --tokens 2M -o {folder}/model\n"
+        ));
+    }
+    if let Some(folder) = &arguments.assistant_corpus {
+        let recipe =
+            Recipe { seed: arguments.seed, examples: arguments.examples, questions: arguments.questions };
+        sprat_corpus::write(recipe, folder)?;
+        let folder = folder.display();
+        return print(&format!(
+            "{folder}: train.jsonl, and questions in {folder}/held-out\nTrain on them: sprat train {folder}/train.jsonl -o \
+             assistant\nAsk them: sprat ask assistant.sprat --questions {folder}/held-out/*.jsonl\n"
         ));
     }
     let job = arguments.job();

@@ -28,6 +28,10 @@ const MARK: &str = "\u{2581}";
 const NAMES: [&str; 10] =
     ["<s>", "</s>", "<|user|>", "<|end|>", "<|us", "  ", "    ", "<unk>", "<0x41>", "\u{2581}"];
 
+/// An added token that is sought in composed text. The reference (0.23) decodes it as if the composed form, whose
+/// characters all stand for bytes in a byte-level vocabulary, were such bytes, and so not as UTF-8; it is left out there.
+const COMPOSED: &str = "Zoe\u{308}";
+
 fn split(regex: &str) -> Value {
     json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false})
 }
@@ -162,8 +166,10 @@ fn assert_equal(name: &str, json: &Value, bytes: usize) {
                 );
             }
             if special == Special::AsText {
-                let expected = reference.decode(expected, false).unwrap();
-                assert_eq!(ours.decode(&found), expected, "{name}");
+                let composed = reference.token_to_id(COMPOSED);
+                let ids: Vec<u32> = found.iter().copied().filter(|&id| Some(id) != composed).collect();
+                assert_eq!(ours.decode(&ids), reference.decode(&ids, false).unwrap(), "{name}");
+                composed.into_iter().for_each(|id| assert_eq!(ours.decode(&[id]), COMPOSED, "{name}"));
             }
             tokens += found.len();
         }
@@ -235,7 +241,7 @@ fn llama3_equals_the_tokenizers_crate() {
 fn qwen_equals_the_tokenizers_crate() {
     let pre_tokenizer = sequence(json!([split(QWEN2), byte_level(false, false)]));
     let tokens: &[(&str, bool, &[&str])] =
-        &[("<|user|>", true, &[]), ("<|end|>", true, &[]), ("Zoe\u{308}", false, &["normalized"])];
+        &[("<|user|>", true, &[]), ("<|end|>", true, &[]), (COMPOSED, false, &["normalized"])];
     assert_equal("Qwen", &bytes(json!({"type": "NFC"}), pre_tokenizer, tokens, false), 5 * MEGABYTE);
 }
 

@@ -50,17 +50,19 @@ fn trained(pre_tokenizer: PreTokenizerWrapper, ignore_merges: bool) -> Tokenizer
     tokenizer.train(&mut trainer, text.split_inclusive('\n')).unwrap();
     let mut tokenizer: Tokenizer = serde_json::from_value(shuffled(&tokenizer, ignore_merges)).unwrap();
     let token = |text: &str, special| AddedToken::from(text, special);
-    tokenizer.add_special_tokens(&[
+    let special = tokenizer.add_special_tokens([
         token("<|begin_of_text|>", true),
         token("<|eot|>", true),
         token(" pad ", true).lstrip(true),
     ]);
-    tokenizer.add_tokens(&[
+    special.unwrap();
+    let added = tokenizer.add_tokens([
         token("<|eot|>x", false),
         token("==>", false).rstrip(true).normalized(true),
         token("==", false).normalized(false),
         token("Zo", false).lstrip(true),
     ]);
+    added.unwrap();
     tokenizer
 }
 
