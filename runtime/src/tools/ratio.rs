@@ -30,9 +30,12 @@ impl Ratio {
         if denominator == 0 {
             return Err(DIVISION_BY_ZERO);
         }
-        let common = gcd(numerator.unsigned_abs(), denominator.unsigned_abs()).cast_signed();
-        let sign = denominator.signum();
-        Self::reduced(numerator / common * sign, denominator / common * sign)
+        let common = gcd(numerator.unsigned_abs(), denominator.unsigned_abs());
+        let (numerator, denominator) = (quotient(numerator, common), quotient(denominator, common));
+        match denominator < 0 {
+            true => Self::reduced(numerator.wrapping_neg(), denominator.wrapping_neg()),
+            false => Self::reduced(numerator, denominator),
+        }
     }
 
     /// A ratio that is in lowest terms already.
@@ -52,10 +55,10 @@ impl Ratio {
             match byte {
                 b'0'..=b'9' => {
                     let digit = i128::from(byte - b'0');
-                    let shifted = numerator.checked_mul(10).and_then(|shifted| shifted.checked_add(digit));
+                    let shifted = product(numerator, 10).and_then(|shifted| shifted.checked_add(digit));
                     numerator = shifted.ok_or(OVERFLOW)?;
                     if point.is_some() {
-                        denominator = denominator.checked_mul(10).ok_or(OVERFLOW)?;
+                        denominator = product(denominator, 10).ok_or(OVERFLOW)?;
                     }
                 }
                 b'.' if point.is_none() && length > 0 => point = Some(length),
@@ -78,11 +81,11 @@ impl Ratio {
     }
 
     pub(super) fn add(self, other: Self) -> Result<Self, ToolError> {
-        let common = gcd(self.denominator.unsigned_abs(), other.denominator.unsigned_abs()).cast_signed();
-        let (left, right) = (other.denominator / common, self.denominator / common);
-        let sum = self.numerator.checked_mul(left).zip(other.numerator.checked_mul(right));
+        let common = gcd(self.denominator.unsigned_abs(), other.denominator.unsigned_abs());
+        let (left, right) = (quotient(other.denominator, common), quotient(self.denominator, common));
+        let sum = product(self.numerator, left).zip(product(other.numerator, right));
         let sum = sum.and_then(|(left, right)| left.checked_add(right));
-        let denominator = self.denominator.checked_mul(left);
+        let denominator = product(self.denominator, left);
         let (sum, denominator) = sum.zip(denominator).ok_or(OVERFLOW)?;
         Self::new(sum, denominator)
     }
@@ -93,10 +96,10 @@ impl Ratio {
 
     pub(super) fn multiply(self, other: Self) -> Result<Self, ToolError> {
         // What cancels is taken out first, so that only a product that is itself too large overflows.
-        let across = gcd(self.numerator.unsigned_abs(), other.denominator.unsigned_abs()).cast_signed();
-        let back = gcd(other.numerator.unsigned_abs(), self.denominator.unsigned_abs()).cast_signed();
-        let numerator = (self.numerator / across).checked_mul(other.numerator / back);
-        let denominator = (self.denominator / back).checked_mul(other.denominator / across);
+        let across = gcd(self.numerator.unsigned_abs(), other.denominator.unsigned_abs());
+        let back = gcd(other.numerator.unsigned_abs(), self.denominator.unsigned_abs());
+        let numerator = product(quotient(self.numerator, across), quotient(other.numerator, back));
+        let denominator = product(quotient(self.denominator, back), quotient(other.denominator, across));
         let (numerator, denominator) = numerator.zip(denominator).ok_or(OVERFLOW)?;
         Self::reduced(numerator, denominator)
     }
@@ -106,17 +109,18 @@ impl Ratio {
     }
 
     fn inverse(self) -> Result<Self, ToolError> {
-        let sign = self.numerator.signum();
-        match sign {
+        let Self { numerator, denominator } = self;
+        match numerator.signum() {
             0 => Err(DIVISION_BY_ZERO),
-            _ => Ok(Self { numerator: self.denominator * sign, denominator: self.numerator * sign }),
+            1 => Ok(Self { numerator: denominator, denominator: numerator }),
+            _ => Ok(Self { numerator: -denominator, denominator: -numerator }),
         }
     }
 
     /// What a division to a whole number, rounded towards zero, leaves: it has the sign of `self`, as in Rust and C.
     pub(super) fn remainder(self, other: Self) -> Result<Self, ToolError> {
-        let quotient = self.divide(other)?;
-        let whole = Self::reduced(quotient.numerator / quotient.denominator, 1)?;
+        let all = self.divide(other)?;
+        let whole = Self::reduced(quotient(all.numerator, all.denominator.unsigned_abs()), 1)?;
         self.subtract(whole.multiply(other)?)
     }
 
@@ -152,14 +156,13 @@ impl Ratio {
     /// the nearest, halves away from zero; without zeros at its end.
     pub(super) fn write(self, digits: u8, out: &mut Text<'_>) {
         let denominator = self.denominator.unsigned_abs();
-        let mut whole = self.numerator.unsigned_abs() / denominator;
-        let mut rest = self.numerator.unsigned_abs() % denominator;
+        let (mut whole, mut rest) = divided(self.numerator.unsigned_abs(), denominator);
         let mut fraction = [b'0'; MOST_DIGITS as usize];
         let fraction = &mut fraction[..usize::from(digits.min(MOST_DIGITS))];
         for place in fraction.iter_mut() {
-            rest *= 10;
-            *place += (rest / denominator) as u8;
-            rest %= denominator;
+            let (digit, left) = divided(rest * 10, denominator);
+            *place += digit as u8;
+            rest = left;
         }
         if rest * 2 >= denominator {
             // Carries through the nines.
@@ -193,8 +196,9 @@ fn write_whole(mut number: u128, out: &mut Text<'_>) {
     let mut place = digits.len();
     loop {
         place -= 1;
-        digits[place] = b'0' + (number % 10) as u8;
-        number /= 10;
+        let (rest, digit) = divided(number, 10);
+        digits[place] = b'0' + digit as u8;
+        number = rest;
         if number == 0 || place == 0 {
             break;
         }
@@ -202,8 +206,42 @@ fn write_whole(mut number: u128, out: &mut Text<'_>) {
     out.push(core::str::from_utf8(&digits[place..]).unwrap_or_default());
 }
 
+// What is 128 bits wide stays a function of its own, called from everywhere: inlined at each place, it would be 17 KB of a
+// small core's firmware.
+
+/// A product, unless it is too large.
+#[inline(never)]
+fn product(a: i128, b: i128) -> Option<i128> {
+    a.checked_mul(b)
+}
+
+/// A quotient, rounded towards zero.
+fn quotient(number: i128, divisor: u128) -> i128 {
+    let size = divided(number.unsigned_abs(), divisor).0.cast_signed();
+    if number < 0 { size.wrapping_neg() } else { size }
+}
+
+/// Quotient and remainder, bit by bit; of a division by zero, zero and the number.
+#[inline(never)]
+fn divided(number: u128, divisor: u128) -> (u128, u128) {
+    if divisor == 0 || divisor > number {
+        return (0, number);
+    }
+    let (mut quotient, mut rest) = (0, number);
+    let most = divisor.leading_zeros() - number.leading_zeros();
+    for shift in (0..=most).rev() {
+        let part = divisor << shift;
+        if part <= rest {
+            rest -= part;
+            quotient |= 1 << shift;
+        }
+    }
+    (quotient, rest)
+}
+
 /// The greatest common divisor, of zeros 1; by shifts and differences (Stein 1967), since a small core divides 128 bits
 /// in thousands of instructions.
+#[inline(never)]
 fn gcd(mut a: u128, mut b: u128) -> u128 {
     if a == 0 || b == 0 {
         return (a | b).max(1);
@@ -218,4 +256,29 @@ fn gcd(mut a: u128, mut b: u128) -> u128 {
         b -= a;
     }
     a << twos
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::SplitMix64;
+
+    #[test]
+    fn wide_division_is_that_of_the_language() {
+        let mut random = SplitMix64::at(1, 0);
+        let mut wide = || {
+            let bits = u128::from(random.next()) << 64 | u128::from(random.next());
+            bits >> (random.next() % 128)
+        };
+        for _ in 0..20_000 {
+            let (number, divisor) = (wide(), wide().max(1));
+            assert_eq!(divided(number, divisor), (number / divisor, number % divisor));
+            let (signed, size) = (number.cast_signed(), divisor >> 1);
+            if size > 0 {
+                assert_eq!(quotient(signed, size), signed.wrapping_div(size.cast_signed()));
+            }
+        }
+        assert_eq!(divided(u128::MAX, 1), (u128::MAX, 0));
+        assert_eq!(divided(5, 0), (0, 5));
+    }
 }
