@@ -34,7 +34,8 @@ pub const HELD_OUT_PLACES: &str = "barn museum harbor temple stadium chapel";
 
 const ROOMS: &str = "kitchen bedroom garage cellar office garden attic bathroom hall greenhouse living_room basement \
     kids_room guest_room lab workshop entrance shed laundry_room terrace balcony yard tool_room library classroom \
-    bath stairs corridor store_room tent";
+    bath stairs corridor store_room tent boat car bus train truck ship camper tower castle hotel shop cabin tunnel cave \
+    stable lift kennel cage trailer windmill bakery box";
 /// Rooms that training never has.
 pub const HELD_OUT_ROOMS: &str = "pantry studio nursery dining_room veranda closet loft sauna porch gym chapel archive craft_room barn lounge";
 
@@ -164,4 +165,47 @@ pub fn sentences(text: &str) -> String {
         begins = word.ends_with(['.', '?', '!']);
     }
     out
+}
+
+/// Words that begin a request, so that "could you" suits it.
+const VERBS: &str = "activate adjust answer be begin blink blow book bring buy call catch change check clean close color \
+    cook copy count create cut deactivate delete dim disable display do draw drive enable end feed find fix flash flip \
+    get give go have heat help install keep kill let lift lock look lower make measure move open order paint pay play \
+    point post power print pull push put raise read record remember remind repair report ring rotate run save say \
+    search see send set share shine show shut sing spin start stop switch take tell throw time translate turn unlock use \
+    wait wake walk warm wash write";
+
+/// Whether a request begins with a verb, as "turn the lamp on" does and "lamp on" does not.
+pub fn begins_with_verb(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next()) {
+        // "Light up" and "light the led", but not "light in the kitchen".
+        (Some("light"), Some("up" | "the")) => true,
+        // A thing's name, as in "call on".
+        (Some(_), Some("on" | "off")) if text.split_whitespace().count() == 2 => false,
+        (Some(first), _) => VERBS.split_whitespace().any(|verb| verb == first),
+        _ => false,
+    }
+}
+
+/// A request within words of courtesy that suit its form.
+pub fn framed(draw: &mut Draw, text: &str) -> String {
+    let text = text.trim();
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let group = if begins_with_verb(text) {
+        "polite"
+    } else if text.ends_with('?') {
+        "greeted"
+    } else if matches!(
+        first,
+        "I" | "I'd" | "we" | "it" | "the" | "there" | "my" | "do" | "in" | "on" | "after" | "when"
+    ) {
+        "stated"
+    } else {
+        "terse"
+    };
+    let framed = draw.phrase(group, &|_| text.to_owned());
+    // A question has one mark, at its end.
+    let framed = framed.replace("??", "?");
+    framed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
