@@ -219,6 +219,26 @@ fn read(draw: &mut Draw) -> Request {
     let place = if sensor.name == "battery" { None } else { Some(place(draw, 62)) };
     let asked = place.as_ref().map_or("", |place| &place.asked);
     let text = draw.phrase(sensor.group, &|_| asked.to_owned());
+    const MEASURED: [&str; 14] = [
+        "temperature",
+        "thermometer",
+        "humidity",
+        "sensor",
+        "level",
+        "brightness",
+        "soil",
+        "ground",
+        "earth",
+        "moisture",
+        "plants",
+        "pressure",
+        "air",
+        "tank",
+    ];
+    let text = match &place {
+        Some(place) => settled(text, &MEASURED, place),
+        None => text,
+    };
     let call = match place.as_ref().and_then(|place| place.argument.as_ref()) {
         Some(place) => format!("read({},{place})", sensor.name),
         None => format!("read({})", sensor.name),
@@ -264,6 +284,13 @@ fn switch(draw: &mut Draw) -> Request {
         _ => "statement",
     };
     let text = draw.phrase(group, &|slot| filled(slot, spoken, &place, state));
+    let text = settled(text, &[spoken], &place);
+    // An alarm that goes off is one that rings.
+    let text = if matches!(thing, "alarm" | "buzzer") {
+        text.replace("go off", "be off").replace("goes off", "is off")
+    } else {
+        text
+    };
     let (text, verb) = if spoken == "lights" { (of_several(&text), "are") } else { (text, "is") };
     let say = format!("The {spoken}{} {verb} {state}.", place.answered);
     Request { text, call: set(thing, &place, state), say, result: None }
@@ -276,6 +303,15 @@ fn filled(slot: &str, thing: &str, place: &Place, state: &str) -> String {
         "p" => place.spoken.clone(),
         _ => state.into(),
     }
+}
+
+/// The text with "in the kitchen" for "of the kitchen" where that does not follow what is in the kitchen.
+fn settled(text: String, after: &[&str], place: &Place) -> String {
+    let free = [" of ", " from ", " that you "].iter().any(|start| place.asked.starts_with(start));
+    if !free || after.iter().any(|noun| text.contains(&format!("{noun}{}", place.asked))) {
+        return text;
+    }
+    text.replace(&place.asked, &place.answered)
 }
 
 /// A sentence about one thing, said of several.
@@ -327,6 +363,7 @@ pub fn with_unknown(draw: &mut Draw, thing: &str, color: Option<&str>) -> Option
         "pc" => unit.into(),
         _ => filled(slot, thing, &place, state),
     });
+    let text = settled(text, &[thing, "level"], &place);
     let text = if thing.ends_with("ains") { of_several(&text) } else { text };
     text.contains(color.unwrap_or(thing)).then_some(text)
 }
@@ -382,6 +419,7 @@ fn level(draw: &mut Draw) -> Request {
         "p0" => bare.clone(),
         _ => filled(slot, spoken, &place, ""),
     });
+    let text = settled(text, &[spoken, "level", "speed", "brightness", "temperature"], &place);
     // "Room 5" has no article.
     let text = if place.is_named() {
         text
@@ -445,7 +483,7 @@ fn movable(draw: &mut Draw) -> Request {
         (("valve", "close", "closed"), 2),
     ]);
     let place = place(draw, 50);
-    let text = draw.phrase(group, &|slot| filled(slot, thing, &place, state));
+    let text = settled(draw.phrase(group, &|slot| filled(slot, thing, &place, state)), &[thing], &place);
     // "Let me in" is about a door.
     let thing = if text.starts_with("let me in") { "door" } else { thing };
     let say = format!("The {thing}{} is {state}.", place.answered);
@@ -461,7 +499,7 @@ fn implied(draw: &mut Draw) -> Request {
         (("too_hot", "fan", "on"), 1),
     ]);
     let place = place(draw, 50);
-    let text = draw.phrase(group, &|slot| filled(slot, thing, &place, state));
+    let text = settled(draw.phrase(group, &|slot| filled(slot, thing, &place, state)), &[], &place);
     let say = format!("The {thing}{} is {state}.", place.answered);
     Request { text, call: set(thing, &place, state), say, result: None }
 }

@@ -88,6 +88,9 @@ pub fn chat(draw: &mut Draw) -> Chat {
         else {
             continue;
         };
+        // "Room 5" has no article.
+        let numbered = place.starts_with("room ") && place.ends_with(|last: char| last.is_ascii_digit());
+        let text = if numbered { text.replace("the room ", "room ") } else { text };
         let text = framed(draw, &text);
         let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.ends_with(['.', '?']) && draw.chance(40) {

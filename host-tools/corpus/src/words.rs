@@ -168,7 +168,7 @@ pub fn sentences(text: &str) -> String {
 }
 
 /// Words that begin a request, so that "could you" suits it.
-const VERBS: &str = "activate adjust answer be begin blink blow book bring buy call catch change check clean close color \
+const VERBS: &str = "activate adjust answer begin blink blow book bring buy call catch change check clean close color \
     cook copy count create cut deactivate delete dim disable display do draw drive enable end feed find fix flash flip \
     get give go have heat help install keep kill let lift lock look lower make measure move open order paint pay play \
     point post power print pull push put raise read record remember remind repair report ring rotate run save say \
@@ -183,6 +183,8 @@ pub fn begins_with_verb(text: &str) -> bool {
         (Some("light"), Some("up" | "the")) => true,
         // A thing's name, as in "call on".
         (Some(_), Some("on" | "off")) if text.split_whitespace().count() == 2 => false,
+        // "Do my homework", but not "do you know".
+        (Some("do"), Some("you" | "we" | "I" | "the")) => false,
         (Some(first), _) => VERBS.split_whitespace().any(|verb| verb == first),
         _ => false,
     }
