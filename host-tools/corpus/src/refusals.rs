@@ -4,7 +4,7 @@
 //! unknown place is not.
 
 use crate::chat::{Chat, Check};
-use crate::words::{capitalized, framed, from, invent, name, room};
+use crate::words::{articles, capitalized, framed, from, invent, name, room};
 use crate::{Draw, Split, device, facts};
 
 /// The answer.
@@ -51,7 +51,7 @@ pub fn chat(draw: &mut Draw) -> Chat {
             _ if group != NEAR_COLOR && draw.chance(35) => invent(draw),
             _ => match group {
                 "refuse_color" | NEAR_COLOR => from(draw, COLORS).to_owned(),
-                "refuse_sensor" if draw.chance(60) => from(draw, SENSORS).to_owned(),
+                "refuse_sensor" if draw.chance(85) => from(draw, SENSORS).to_owned(),
                 _ => of_list(draw, THINGS).to_owned(),
             },
         };
@@ -91,7 +91,7 @@ pub fn chat(draw: &mut Draw) -> Chat {
         // "Room 5" has no article.
         let numbered = place.starts_with("room ") && place.ends_with(|last: char| last.is_ascii_digit());
         let text = if numbered { text.replace("the room ", "room ") } else { text };
-        let text = framed(draw, &text);
+        let text = framed(draw, &articles(&text));
         let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.ends_with(['.', '?']) && draw.chance(40) {
             text.push('.');

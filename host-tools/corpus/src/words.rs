@@ -211,3 +211,18 @@ pub fn framed(draw: &mut Draw, text: &str) -> String {
     let framed = framed.replace("??", "?");
     framed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// The text with "an" for "a" before a vowel, for words that were put into a wording after its article.
+pub fn articles(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let next = words.iter().skip(1).map(Some).chain([None]);
+    words
+        .iter()
+        .zip(next)
+        .map(|(word, next)| {
+            let vowel = next.is_some_and(|next| next.starts_with(['a', 'e', 'i', 'o', 'u']));
+            if *word == "a" && vowel { "an" } else { word }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
