@@ -207,8 +207,8 @@ pub fn framed(draw: &mut Draw, text: &str) -> String {
         "terse"
     };
     let framed = draw.phrase(group, &|_| text.to_owned());
-    // A question has one mark, at its end.
-    let framed = framed.replace("??", "?");
+    // A request may bring its own courtesy.
+    let framed = framed.replace("please, please", "please").replace("please please", "please");
     framed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
