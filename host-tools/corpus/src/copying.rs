@@ -1,7 +1,8 @@
 //! Words to copy out of the question: by themselves, or as the answer to who, what and where.
 
 use crate::chat::Chat;
-use crate::words::{articles, capitalized, invent, name, object, place, sentences};
+use crate::courtesy::articles;
+use crate::words::{capitalized, invent, name, object, place, sentences};
 use crate::{Draw, Split};
 
 /// A question whose answer stands in it.

@@ -12,89 +12,18 @@
 //! A name or an argument is of lower-case letters, digits and underscores, and a place of several words has underscores
 //! between them. The device answers with a number, `ok` or `error`.
 
+mod sensors;
+
+use sensors::SENSORS;
+
 use crate::chat::{Chat, Check, Role};
+use crate::courtesy::framed;
 use crate::draw::holds_reserved;
-use crate::words::{capitalized, framed, from, invent, room};
+use crate::words::{capitalized, from, invent, room};
 use crate::{Draw, Split};
 
 /// The answer when a device reports an error.
 pub const FAILED: &str = "Sorry, that did not work.";
-
-/// A sensor: its name in a call, its wordings, the answer, the lowest and highest tenth, and the decimals.
-struct Sensor {
-    name: &'static str,
-    group: &'static str,
-    say: &'static str,
-    tenths: (u64, u64),
-    decimals: bool,
-}
-
-/// What `read` takes.
-const SENSORS: &[Sensor] = &[
-    Sensor {
-        name: "temp",
-        group: "read_temp",
-        say: "It is {v} degrees{pl}.",
-        tenths: (20, 420),
-        decimals: true,
-    },
-    Sensor {
-        name: "humidity",
-        group: "read_humidity",
-        say: "The humidity{pl} is {v} percent.",
-        tenths: (50, 999),
-        decimals: false,
-    },
-    Sensor {
-        name: "light",
-        group: "read_light",
-        say: "The light level{pl} is {v} lux.",
-        tenths: (0, 9999),
-        decimals: false,
-    },
-    Sensor {
-        name: "soil",
-        group: "read_soil",
-        say: "The soil moisture{pl} is {v} percent.",
-        tenths: (20, 999),
-        decimals: false,
-    },
-    Sensor {
-        name: "pressure",
-        group: "read_pressure",
-        say: "The air pressure{pl} is {v} hPa.",
-        tenths: (9500, 10500),
-        decimals: false,
-    },
-    Sensor {
-        name: "co2",
-        group: "read_co2",
-        say: "The CO2 level{pl} is {v} ppm.",
-        tenths: (4000, 19999),
-        decimals: false,
-    },
-    Sensor {
-        name: "battery",
-        group: "read_battery",
-        say: "The battery is at {v} percent.",
-        tenths: (20, 1009),
-        decimals: false,
-    },
-    Sensor {
-        name: "noise",
-        group: "read_noise",
-        say: "The noise level{pl} is {v} decibels.",
-        tenths: (200, 999),
-        decimals: false,
-    },
-    Sensor {
-        name: "water",
-        group: "read_water",
-        say: "The water level{pl} is {v} percent.",
-        tenths: (20, 999),
-        decimals: false,
-    },
-];
 
 const COLORS: [&str; 5] = ["red", "green", "blue", "white", "yellow"];
 const SHOWN: &str = "hello welcome hi warning open closed danger ready busy goodbye yes no stop go wait on off error ok \
@@ -331,7 +260,7 @@ fn of_several(text: &str) -> String {
     several.trim_end().replace("why is ", "why are ")
 }
 
-/// The group and the text of a request whose wording is that of a good one, but whose thing is `thing`, or whose
+/// The text of a request whose wording is that of a good one, but whose thing is `thing`, or whose
 /// colour is `color`; none where the wording does not name it.
 pub fn with_unknown(draw: &mut Draw, thing: &str, color: Option<&str>) -> Option<String> {
     let place = place(draw, 50);

@@ -25,6 +25,7 @@
 mod arithmetic;
 mod chat;
 mod copying;
+mod courtesy;
 mod device;
 mod draw;
 mod facts;

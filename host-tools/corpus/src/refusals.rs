@@ -4,7 +4,8 @@
 //! unknown place is not.
 
 use crate::chat::{Chat, Check};
-use crate::words::{articles, capitalized, framed, from, invent, name, room};
+use crate::courtesy::{articles, framed};
+use crate::words::{capitalized, from, invent, name, room};
 use crate::{Draw, Split, device, facts};
 
 /// The answer.
