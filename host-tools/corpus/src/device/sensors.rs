@@ -2,12 +2,17 @@
 //!
 //! Each has wordings of its own, in a group of `wordings/device.txt`.
 
-/// A sensor: its name in a call, its wordings, the answer, the lowest and highest tenth, and the decimals.
+/// A sensor.
 pub struct Sensor {
+    /// As an argument of `read`.
     pub name: &'static str,
+    /// Its wordings.
     pub group: &'static str,
+    /// The answer, with the value and the place.
     pub say: &'static str,
+    /// The lowest and the highest value, in tenths of the unit.
     pub tenths: (u64, u64),
+    /// Whether values have a decimal.
     pub decimals: bool,
 }
 
