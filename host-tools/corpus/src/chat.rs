@@ -38,7 +38,7 @@ pub enum Check {
     Exact,
     /// The whole answer is the refusal.
     Refusal,
-    /// Each of the expected words, separated by `|`, is in the answer.
+    /// Each of the expected texts, separated by `|`, is in the answer, as one of its words.
     Contains,
 }
 

@@ -1,6 +1,7 @@
 //! Words to copy out of the question: by themselves, or as the answer to who, what and where.
 
 use crate::chat::Chat;
+use crate::courtesy::articles;
 use crate::words::{capitalized, invent, name, object, place, sentences};
 use crate::{Draw, Split};
 
@@ -52,7 +53,7 @@ pub fn chat(draw: &mut Draw) -> Chat {
         let question = if group == "say" || group == "say_two" || group == "first_of" {
             capitalized(&text)
         } else {
-            sentences(&text)
+            sentences(&articles(&text))
         };
         return Chat::plain("copy", group, question, answer);
     }

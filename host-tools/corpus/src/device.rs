@@ -12,7 +12,12 @@
 //! A name or an argument is of lower-case letters, digits and underscores, and a place of several words has underscores
 //! between them. The device answers with a number, `ok` or `error`.
 
+mod sensors;
+
+use sensors::SENSORS;
+
 use crate::chat::{Chat, Check, Role};
+use crate::courtesy::framed;
 use crate::draw::holds_reserved;
 use crate::words::{capitalized, from, invent, room};
 use crate::{Draw, Split};
@@ -20,91 +25,14 @@ use crate::{Draw, Split};
 /// The answer when a device reports an error.
 pub const FAILED: &str = "Sorry, that did not work.";
 
-/// A sensor: its name in a call, its wordings, the answer, the lowest and highest tenth, and the decimals.
-struct Sensor {
-    name: &'static str,
-    group: &'static str,
-    say: &'static str,
-    tenths: (u64, u64),
-    decimals: bool,
-}
-
-/// What `read` takes.
-const SENSORS: &[Sensor] = &[
-    Sensor {
-        name: "temp",
-        group: "read_temp",
-        say: "It is {v} degrees{pl}.",
-        tenths: (20, 420),
-        decimals: true,
-    },
-    Sensor {
-        name: "humidity",
-        group: "read_humidity",
-        say: "The humidity{pl} is {v} percent.",
-        tenths: (50, 999),
-        decimals: false,
-    },
-    Sensor {
-        name: "light",
-        group: "read_light",
-        say: "The light level{pl} is {v} lux.",
-        tenths: (0, 9999),
-        decimals: false,
-    },
-    Sensor {
-        name: "soil",
-        group: "read_soil",
-        say: "The soil moisture{pl} is {v} percent.",
-        tenths: (20, 999),
-        decimals: false,
-    },
-    Sensor {
-        name: "pressure",
-        group: "read_pressure",
-        say: "The air pressure{pl} is {v} hPa.",
-        tenths: (9500, 10500),
-        decimals: false,
-    },
-    Sensor {
-        name: "co2",
-        group: "read_co2",
-        say: "The CO2 level{pl} is {v} ppm.",
-        tenths: (4000, 19999),
-        decimals: false,
-    },
-    Sensor {
-        name: "battery",
-        group: "read_battery",
-        say: "The battery is at {v} percent.",
-        tenths: (20, 1009),
-        decimals: false,
-    },
-    Sensor {
-        name: "noise",
-        group: "read_noise",
-        say: "The noise level{pl} is {v} decibels.",
-        tenths: (200, 999),
-        decimals: false,
-    },
-    Sensor {
-        name: "water",
-        group: "read_water",
-        say: "The water level{pl} is {v} percent.",
-        tenths: (20, 999),
-        decimals: false,
-    },
-];
-
 const COLORS: [&str; 5] = ["red", "green", "blue", "white", "yellow"];
 const SHOWN: &str = "hello welcome hi warning open closed danger ready busy goodbye yes no stop go wait on off error ok \
     left right up down hot cold love happy sunday monday dinner lunch party help exit push pull sale free full empty \
     home school garden water fire apple book star sun moon";
 
-/// A request: what is asked, whether politeness suits it, the call, and the answer.
+/// A request: what is asked, the call, the answer, and what the device returns.
 struct Request {
     text: String,
-    command: bool,
     call: String,
     say: String,
     result: Option<String>,
@@ -114,7 +42,12 @@ struct Request {
 pub fn chat(draw: &mut Draw) -> Chat {
     loop {
         draw.begin();
-        let (kind, request) = match draw.below(100) {
+        let at = match draw.split() {
+            // Most of the numbers must be copied into a call, the others into what is said of a reading.
+            Split::Numbers => draw.weighted(&[(50, 50), (80, 30), (0, 20)]),
+            _ => draw.below(100),
+        };
+        let (kind, request) = match at {
             0..30 => ("read", read(draw)),
             30..50 => ("switch", switch(draw)),
             50..66 => ("level", level(draw)),
@@ -128,7 +61,7 @@ pub fn chat(draw: &mut Draw) -> Chat {
         let chat = written(draw, kind, request);
         let text = chat.question().to_owned() + &chat.answer();
         let fits = match draw.split() {
-            Split::Numbers => holds_reserved(&text),
+            Split::Numbers => holds_reserved(&chat.expect) || (kind == "read" && holds_reserved(&text)),
             Split::Frames => draw.has_held_out_wording() && !holds_reserved(&text),
             Split::Entities => {
                 !holds_reserved(&text)
@@ -143,10 +76,7 @@ pub fn chat(draw: &mut Draw) -> Chat {
 }
 
 fn written(draw: &mut Draw, kind: &'static str, request: Request) -> Chat {
-    let mut text = request.text;
-    if request.command {
-        text = draw.phrase("polite", &|_| text.clone());
-    }
+    let text = framed(draw, &request.text);
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if !text.ends_with(['.', '?']) && draw.chance(40) {
         text.push('.');
@@ -176,11 +106,25 @@ struct Place {
     asked: String,
     /// In an answer.
     answered: String,
+    /// The name alone.
+    spoken: String,
+}
+
+impl Place {
+    /// Whether it is called something that takes an article, as "room 5" does not.
+    fn is_named(&self) -> bool {
+        self.argument.as_ref().is_some_and(|place| !place.starts_with("room_"))
+    }
 }
 
 fn place(draw: &mut Draw, percent: usize) -> Place {
     if draw.split() != Split::Entities && !draw.chance(percent) {
-        return Place { argument: None, asked: String::new(), answered: String::new() };
+        return Place {
+            argument: None,
+            asked: String::new(),
+            answered: String::new(),
+            spoken: String::new(),
+        };
     }
     let argument = room(draw);
     let spoken = argument.replace('_', " ");
@@ -189,7 +133,7 @@ fn place(draw: &mut Draw, percent: usize) -> Place {
     let numbered = argument.starts_with("room_");
     let asked = if numbered { format!(" in {spoken}") } else { asked };
     let answered = if numbered { format!(" in {spoken}") } else { format!(" in the {spoken}") };
-    Place { argument: Some(argument), asked, answered }
+    Place { argument: Some(argument), asked, answered, spoken }
 }
 
 fn set(thing: &str, place: &Place, value: &str) -> String {
@@ -204,6 +148,26 @@ fn read(draw: &mut Draw) -> Request {
     let place = if sensor.name == "battery" { None } else { Some(place(draw, 62)) };
     let asked = place.as_ref().map_or("", |place| &place.asked);
     let text = draw.phrase(sensor.group, &|_| asked.to_owned());
+    const MEASURED: [&str; 14] = [
+        "temperature",
+        "thermometer",
+        "humidity",
+        "sensor",
+        "level",
+        "brightness",
+        "soil",
+        "ground",
+        "earth",
+        "moisture",
+        "plants",
+        "pressure",
+        "air",
+        "tank",
+    ];
+    let text = match &place {
+        Some(place) => settled(text, &MEASURED, place),
+        None => text,
+    };
     let call = match place.as_ref().and_then(|place| place.argument.as_ref()) {
         Some(place) => format!("read({},{place})", sensor.name),
         None => format!("read({})", sensor.name),
@@ -212,9 +176,7 @@ fn read(draw: &mut Draw) -> Request {
     let value = if sensor.decimals { format!("{value}.{}", draw.below(10)) } else { value.to_string() };
     let answered = place.as_ref().map_or("", |place| &place.answered);
     let say = sensor.say.replace("{v}", &value).replace("{pl}", answered);
-    let command =
-        ["tell", "give", "read", "check", "show", "get", "say"].iter().any(|verb| text.starts_with(verb));
-    Request { text, command, call, say, result: Some(value) }
+    Request { text, call, say, result: Some(value) }
 }
 
 const SWITCHED: &[(&str, &str)] = &[
@@ -238,23 +200,115 @@ fn switch(draw: &mut Draw) -> Request {
     let (spoken, thing) = draw.weighted(&SWITCHED.iter().map(|pair| (*pair, 1)).collect::<Vec<_>>());
     let place = place(draw, 55);
     let state = draw.choose(&["on", "off"]);
-    let (group, command) = match draw.below(100) {
-        0..62 => ("switch", true),
-        62..82 => (if state == "on" { "switch_on" } else { "switch_off" }, true),
-        _ => ("statement", false),
+    let group = match draw.below(100) {
+        0..25 if place.is_named() => "switch_placed",
+        0..60 => "switch",
+        60..82 => {
+            if state == "on" {
+                "switch_on"
+            } else {
+                "switch_off"
+            }
+        }
+        _ => "statement",
     };
     let text = draw.phrase(group, &|slot| filled(slot, spoken, &place, state));
-    let verb = if spoken == "lights" { "are" } else { "is" };
+    let text = settled(text, &[spoken], &place);
+    // An alarm that goes off is one that rings.
+    let text = if matches!(thing, "alarm" | "buzzer") {
+        text.replace("go off", "be off").replace("goes off", "is off")
+    } else {
+        text
+    };
+    let (text, verb) = if spoken == "lights" { (of_several(&text), "are") } else { (text, "is") };
     let say = format!("The {spoken}{} {verb} {state}.", place.answered);
-    Request { text, command, call: set(thing, &place, state), say, result: None }
+    Request { text, call: set(thing, &place, state), say, result: None }
 }
 
 fn filled(slot: &str, thing: &str, place: &Place, state: &str) -> String {
     match slot {
         "t" => thing.into(),
         "pl" => place.asked.clone(),
+        "p" => place.spoken.clone(),
         _ => state.into(),
     }
+}
+
+/// The text with "in the kitchen" for "of the kitchen" where that does not follow what is in the kitchen.
+fn settled(text: String, after: &[&str], place: &Place) -> String {
+    let free = [" of ", " from ", " that you "].iter().any(|start| place.asked.starts_with(start));
+    if !free || after.iter().any(|noun| text.contains(&format!("{noun}{}", place.asked))) {
+        return text;
+    }
+    text.replace(&place.asked, &place.answered)
+}
+
+/// A sentence about one thing, said of several.
+fn of_several(text: &str) -> String {
+    const VERBS: [(&str, &str); 9] = [
+        (" is ", " are "),
+        (" has ", " have "),
+        (" was ", " were "),
+        (" needs ", " need "),
+        (" goes ", " go "),
+        (" runs ", " run "),
+        ("turn it ", "turn them "),
+        ("switch it ", "switch them "),
+        ("but it ", "but they "),
+    ];
+    let several = VERBS.iter().fold(format!("{text} "), |text, (one, other)| text.replace(one, other));
+    several.trim_end().replace("why is ", "why are ")
+}
+
+/// The text of a request whose wording is that of a good one, but whose thing is `thing`, or whose
+/// colour is `color`; none where the wording does not name it.
+pub fn with_unknown(draw: &mut Draw, thing: &str, color: Option<&str>) -> Option<String> {
+    let place = place(draw, 50);
+    let state = draw.choose(&["on", "off"]);
+    let number = draw.number(1, 100).to_string();
+    let unit = draw.choose(&["%", "%", " percent", "", " degrees"]);
+    let group = if color.is_some() {
+        draw.weighted(&[("led", 8), ("led_on", 5), ("led_off", 3), ("led_blink", 4), ("led_statement", 3)])
+    } else {
+        let placed = usize::from(place.is_named());
+        draw.weighted(&[
+            ("switch", 24),
+            ("switch_placed", 9 * placed),
+            ("switch_on", 8),
+            ("switch_off", 8),
+            ("statement", 9),
+            ("level", 16),
+            ("level_placed", 4 * placed),
+            ("level_statement", 6),
+            ("lock", 2),
+            ("unlock", 2),
+            ("open", 5),
+            ("close", 5),
+        ])
+    };
+    let text = draw.phrase(group, &|slot| match slot {
+        "c" => color.unwrap_or_default().into(),
+        "n" => number.clone(),
+        "pc" => unit.into(),
+        _ => filled(slot, thing, &place, state),
+    });
+    let text = settled(text, &[thing, "level"], &place);
+    let text = if thing.ends_with("ains") { of_several(&text) } else { text };
+    text.contains(color.unwrap_or(thing)).then_some(text)
+}
+
+/// Whether a word is the name of something that a request may mean.
+pub fn knows(word: &str) -> bool {
+    let others =
+        ["led", "relay", "timer", "servo", "motor", "blind", "valve", "door", "gate", "window", "display"];
+    let sensors = SENSORS.iter().map(|sensor| sensor.name).chain(["moisture", "temperature"]);
+    SWITCHED
+        .iter()
+        .map(|(spoken, _)| *spoken)
+        .chain(COLORS)
+        .chain(others)
+        .chain(sensors)
+        .any(|known| known == word)
 }
 
 fn level(draw: &mut Draw) -> Request {
@@ -278,48 +332,49 @@ fn level(draw: &mut Draw) -> Request {
         _ => (1, 100),
     };
     let number = draw.number(low, high);
-    let (group, command) = match draw.below(100) {
-        0..25 => (own, true),
-        25..80 if thing != "heater" => ("level", true),
-        80..100 if thing != "heater" => ("level_statement", false),
-        _ => (own, true),
+    let group = match draw.below(100) {
+        0..28 => own,
+        _ if thing == "heater" => own,
+        28..45 if place.is_named() => "level_placed",
+        28..80 => "level",
+        _ => "level_statement",
     };
     let unit = draw.choose(if degrees { &["", " degrees"] } else { &["%", "%", " percent", ""] });
     // "Heat the kitchen" needs a place.
-    let bare = place.argument.as_ref().map_or_else(|| "room".into(), |place| place.replace('_', " "));
+    let bare = if place.spoken.is_empty() { "room".into() } else { place.spoken.clone() };
     let text = draw.phrase(group, &|slot| match slot {
         "n" => number.to_string(),
         "pc" => unit.into(),
         "p0" => bare.clone(),
         _ => filled(slot, spoken, &place, ""),
     });
-    let named = ["I want", "make it", "I would"].iter().any(|start| text.starts_with(start));
+    let text = settled(text, &[spoken, "level", "speed", "brightness", "temperature"], &place);
+    // "Room 5" has no article.
+    let text = if place.is_named() {
+        text
+    } else {
+        text.replace("the room ", "room ").replace("room to", "the room to")
+    };
     let said = if degrees { "degrees" } else { "percent" };
     let say = format!("The {spoken}{} is at {number} {said}.", place.answered);
-    Request {
-        text,
-        command: command && !named,
-        call: set(thing, &place, &number.to_string()),
-        say,
-        result: None,
-    }
+    Request { text, call: set(thing, &place, &number.to_string()), say, result: None }
 }
 
 fn led(draw: &mut Draw) -> Request {
     let color = draw.choose(&COLORS);
     let state = draw.choose(&["on", "off", "blink", "on", "off"]);
-    let (group, command) = match (state, draw.below(100)) {
-        ("blink", 0..90) => ("led_blink", true),
-        ("on", 0..30) => ("led_on", true),
-        ("off", 0..30) => ("led_off", true),
-        (_, 80..100) => ("led_statement", false),
-        _ => ("led", true),
+    let group = match (state, draw.below(100)) {
+        ("blink", 0..90) => "led_blink",
+        ("on", 0..30) => "led_on",
+        ("off", 0..30) => "led_off",
+        (_, 80..100) => "led_statement",
+        _ => "led",
     };
     let said = if state == "blink" { "blinking" } else { state };
     let spoken = if group == "led_statement" { said } else { state };
     let text = draw.phrase(group, &|slot| if slot == "c" { color.into() } else { spoken.into() });
     let say = format!("The {color} LED is {said}.");
-    Request { text, command, call: format!("set(led,{color},{state})"), say, result: None }
+    Request { text, call: format!("set(led,{color},{state})"), say, result: None }
 }
 
 fn relay(draw: &mut Draw) -> Request {
@@ -327,16 +382,16 @@ fn relay(draw: &mut Draw) -> Request {
     let state = draw.choose(&["on", "off"]);
     let text = draw.phrase("relay", &|slot| if slot == "k" { number.to_string() } else { state.into() });
     let say = format!("Relay {number} is {state}.");
-    Request { text, command: true, call: format!("set(relay,{number},{state})"), say, result: None }
+    Request { text, call: format!("set(relay,{number},{state})"), say, result: None }
 }
 
 fn timer(draw: &mut Draw) -> Request {
     let number = draw.number(2, 90);
     let unit = draw.choose(&["second", "minute", "minute", "hour"]);
-    let (group, command) = if draw.chance(80) { ("timer", true) } else { ("timer_statement", false) };
+    let group = if draw.chance(75) { "timer" } else { "timer_statement" };
     let text = draw.phrase(group, &|slot| if slot == "n" { number.to_string() } else { unit.into() });
     let say = format!("The timer is set for {number} {unit}s.");
-    Request { text, command, call: format!("timer({number},{unit})"), say, result: None }
+    Request { text, call: format!("timer({number},{unit})"), say, result: None }
 }
 
 fn movable(draw: &mut Draw) -> Request {
@@ -357,12 +412,11 @@ fn movable(draw: &mut Draw) -> Request {
         (("valve", "close", "closed"), 2),
     ]);
     let place = place(draw, 50);
-    let text = draw.phrase(group, &|slot| filled(slot, thing, &place, state));
+    let text = settled(draw.phrase(group, &|slot| filled(slot, thing, &place, state)), &[thing], &place);
     // "Let me in" is about a door.
     let thing = if text.starts_with("let me in") { "door" } else { thing };
-    let command = !text.starts_with("the ") && !text.starts_with("I ");
     let say = format!("The {thing}{} is {state}.", place.answered);
-    Request { text, command, call: set(thing, &place, state), say, result: None }
+    Request { text, call: set(thing, &place, state), say, result: None }
 }
 
 /// What is wanted is said by what is wrong.
@@ -374,15 +428,15 @@ fn implied(draw: &mut Draw) -> Request {
         (("too_hot", "fan", "on"), 1),
     ]);
     let place = place(draw, 50);
-    let text = draw.phrase(group, &|slot| filled(slot, thing, &place, state));
+    let text = settled(draw.phrase(group, &|slot| filled(slot, thing, &place, state)), &[], &place);
     let say = format!("The {thing}{} is {state}.", place.answered);
-    Request { text, command: false, call: set(thing, &place, state), say, result: None }
+    Request { text, call: set(thing, &place, state), say, result: None }
 }
 
 fn show(draw: &mut Draw) -> Request {
     let word = if draw.chance(45) { invent(draw) } else { from(draw, SHOWN).into() };
-    let (group, command) = if draw.chance(80) { ("show", true) } else { ("show_statement", false) };
+    let group = if draw.chance(75) { "show" } else { "show_statement" };
     let text = draw.phrase(group, &|_| word.clone());
     let say = format!("The display shows {word}.");
-    Request { text, command, call: format!("show({word})"), say, result: None }
+    Request { text, call: format!("show({word})"), say, result: None }
 }

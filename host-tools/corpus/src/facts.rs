@@ -88,8 +88,8 @@ pub fn about(draw: &mut Draw, fact: &Fact) -> Chat {
 
 fn asked(draw: &mut Draw, relation: &'static str, subject: &str) -> String {
     // "The Netherlands", but "Netherlands: capital?" as well.
-    let article = matches!(subject, "Netherlands" | "United Kingdom" | "United States" | "Philippines");
-    let subject = if article && draw.chance(80) { format!("the {subject}") } else { subject.to_owned() };
+    let subject =
+        if has_article(subject) && draw.chance(80) { format!("the {subject}") } else { subject.to_owned() };
     let text = if draw.chance(55) {
         let phrase = draw.phrase(&format!("{relation}_np"), &|_| subject.clone());
         draw.phrase("carrier", &|_| phrase.clone())
@@ -104,17 +104,21 @@ fn asked(draw: &mut Draw, relation: &'static str, subject: &str) -> String {
     }
 }
 
+/// Whether a country's name has an article within a sentence.
+fn has_article(country: &str) -> bool {
+    matches!(country, "Netherlands" | "United Kingdom" | "United States" | "Philippines")
+}
+
 /// The sentence that states a fact.
 pub fn answered(fact: &Fact) -> String {
     let Fact { relation, subject, object } = fact;
-    let article =
-        matches!(subject.as_str(), "Netherlands" | "United Kingdom" | "United States" | "Philippines");
-    let the = if article { "the " } else { "" };
+    let the = if has_article(subject) { "the " } else { "" };
     match *relation {
         "capital" => format!("The capital of {the}{subject} is {object}."),
         "currency" => format!("The currency of {the}{subject} is {object}."),
         "language" => format!("The main language of {the}{subject} is {object}."),
         "continent" => sentences(&format!("{the}{subject} is in {object}.")),
+        "country" if has_article(object) => format!("{subject} is the capital of the {object}."),
         "country" => format!("{subject} is the capital of {object}."),
         "symbol" => format!("The symbol of {subject} is {object}."),
         _ => format!("The atomic number of {subject} is {object}."),

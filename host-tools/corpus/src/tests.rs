@@ -165,3 +165,70 @@ fn no_fact_contradicts_another() {
     }
     assert!(known.len() > 400);
 }
+
+/// Whether each expected text is one of the answer's words.
+fn contains(expect: &str, answer: &str) -> bool {
+    let words: HashSet<String> = words_of(answer).collect();
+    expect.split('|').all(|word| words.contains(word))
+}
+
+#[test]
+fn story_pairs_are_new_and_other_stories_fail_their_check() {
+    let pair = |chat: &Chat| {
+        let (hero, thing) = chat.expect.split_once('|').expect("a hero and a thing");
+        crate::stories::is_kept(hero, thing)
+    };
+    let told = training(20_000).into_iter().filter(|chat| chat.skill == "story").collect::<Vec<_>>();
+    assert!(told.len() > 300 && !told.iter().any(pair));
+    let (_, asked) = sets(100).into_iter().find(|(name, _)| *name == "story_pairs").expect("the set");
+    assert!(asked.iter().all(pair));
+    let passed = |chat: &Chat, other: &Chat| contains(&chat.expect, &other.answer());
+    assert!(asked.iter().all(|chat| passed(chat, chat)));
+    // Also a judge that looks for letters rather than words is not deceived.
+    let wrong = |chat: &Chat, other: &Chat| chat.expect.split('|').all(|word| other.answer().contains(word));
+    let deceived = asked.iter().zip(&told).filter(|(chat, other)| wrong(chat, other)).count();
+    assert!(deceived < 5, "{deceived} of 100 stories about something else pass");
+}
+
+#[test]
+fn most_device_numbers_are_in_a_call() {
+    let (_, chats) = sets(200).into_iter().find(|(name, _)| *name == "device_numbers").expect("the set");
+    let calls = chats.iter().filter(|chat| holds_reserved(&chat.expect)).count();
+    assert!(calls >= 140, "{calls} of 200 calls have a number that training has not");
+}
+
+#[test]
+fn courtesy_is_around_verbs() {
+    let frames =
+        ["could you ", "can you ", "would you ", "will you ", "want you to ", "need you to ", "like you to "];
+    let verbless = "lamp light lights fan ventilator heater heating pump buzzer alarm humidifier servo motor blind valve door \
+        gate window red green blue white yellow relay timer on off it the temperature humidity noise kitchen co2 no";
+    let chats = training(30_000).into_iter().chain(sets(200).into_iter().flat_map(|(_, chats)| chats));
+    for chat in chats.filter(|chat| chat.skill == "device" || chat.skill == "refuse") {
+        let text = chat.question().to_lowercase().replace("please ", "");
+        for frame in frames {
+            let Some((_, wrapped)) = text.split_once(frame) else { continue };
+            let mut words = wrapped.split(' ');
+            let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let verb = first != "light" || matches!(second, "up" | "the");
+            assert!(
+                !verbless.split_whitespace().any(|word| word == first) || (first == "light" && verb),
+                "{chat:?}"
+            );
+            assert!(verb, "{chat:?}");
+        }
+    }
+}
+
+#[test]
+fn a_thing_decides_what_is_refused() {
+    let chats = training(30_000);
+    let near: Vec<_> = chats.iter().filter(|chat| chat.kind.starts_with("near_")).collect();
+    let refused = chats.iter().filter(|chat| chat.skill == "refuse").count();
+    assert!(near.len() * 4 > refused, "{} near misses of {refused} refusals", near.len());
+    let good: HashSet<&str> =
+        chats.iter().filter(|chat| chat.skill == "device").map(Chat::question).collect();
+    for chat in chats.iter().filter(|chat| chat.check == Check::Refusal) {
+        assert!(!good.contains(chat.question()), "both served and refused: {chat:?}");
+    }
+}

@@ -34,7 +34,8 @@ pub const HELD_OUT_PLACES: &str = "barn museum harbor temple stadium chapel";
 
 const ROOMS: &str = "kitchen bedroom garage cellar office garden attic bathroom hall greenhouse living_room basement \
     kids_room guest_room lab workshop entrance shed laundry_room terrace balcony yard tool_room library classroom \
-    bath stairs corridor store_room tent";
+    bath stairs corridor store_room tent boat car bus train truck ship camper tower castle hotel shop cabin tunnel cave \
+    stable lift kennel cage trailer windmill bakery box";
 /// Rooms that training never has.
 pub const HELD_OUT_ROOMS: &str = "pantry studio nursery dining_room veranda closet loft sauna porch gym chapel archive craft_room barn lounge";
 
