@@ -137,7 +137,7 @@ pub fn invent(draw: &mut Draw) -> String {
             word += from(draw, ENDINGS);
         }
         let known = || held_out().any(|other| word == other || word == with_s(&other));
-        if (3..=11).contains(&word.len()) && !known() && !word.ends_with('s') {
+        if (3..=11).contains(&word.len()) && word != "and" && !known() && !word.ends_with('s') {
             return word;
         }
     }
