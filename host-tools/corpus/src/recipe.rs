@@ -43,10 +43,10 @@ impl Skill {
 /// Chats of each skill in a thousand. An arithmetic chat has about three times the tokens of a fact.
 const SHARES: &[(Skill, usize)] = &[
     (Skill::Arithmetic, 370),
-    (Skill::Fact, 265),
-    (Skill::Device, 185),
+    (Skill::Fact, 210),
+    (Skill::Device, 225),
     (Skill::Refusal, 70),
-    (Skill::Copying, 80),
+    (Skill::Copying, 95),
     (Skill::Story, 30),
 ];
 
