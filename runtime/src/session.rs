@@ -65,6 +65,7 @@ pub struct Mark<'m> {
     last_token: Option<u32>,
     history: (usize, usize, bool),
     dropped_turns: u32,
+    dropped_tokens: u32,
 }
 
 impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
@@ -228,6 +229,7 @@ impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
             last_token: self.engine().last_token(),
             history: self.history.mark(),
             dropped_turns: self.statistics.dropped_turns,
+            dropped_tokens: self.engine().dropped(),
         })
     }
 
@@ -235,9 +237,11 @@ impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
     /// may have been pinned since.
     ///
     /// # Errors
-    /// A turn was dropped since the mark.
+    /// A turn, or a token of a context that [slides](Engine::slide), was dropped since the mark.
     pub fn rewind(&mut self, mark: &Mark<'m>, sampler: Sampler) -> Result<(), SessionError> {
-        if self.statistics.dropped_turns != mark.dropped_turns || self.engine().position() < mark.position {
+        let engine = self.engine();
+        let is_whole = engine.dropped() == mark.dropped_tokens && engine.position() >= mark.position;
+        if !is_whole || self.statistics.dropped_turns != mark.dropped_turns {
             return Err(SessionError::Forgotten);
         }
         self.generator.discard_pending();

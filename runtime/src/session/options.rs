@@ -1,6 +1,9 @@
 //! How a session answers, and the memory that it works in.
 
 /// What becomes of a conversation that the context has no room for.
+///
+/// A context that [slides](crate::Engine::slide) has room for ever, whichever of these is chosen: the session then goes
+/// on in a window over its last tokens, with the first ones as sinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {

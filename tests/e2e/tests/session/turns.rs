@@ -147,6 +147,33 @@ fn a_full_context_refuses_or_drops_the_oldest_turns() {
 }
 
 #[test]
+fn a_context_that_slides_has_no_end() {
+    with_engine(noise(), |engine| {
+        engine.slide(4, 32).unwrap();
+        let mut memory = vec![0; ROOMY.bytes()];
+        let options = Options { max_tokens: 20, bias: &GO_ON, ..Options::DEFAULT };
+        let mut session = Session::new(engine, random(4), &mut memory, ROOMY, options).unwrap();
+        session.say(Role::User, "question").unwrap();
+        let mark = session.mark().unwrap();
+        for turn in 0..40 {
+            let end = session.answer(&mut Tools::none(), |_| ControlFlow::Continue(())).unwrap();
+            assert_eq!(end, End::Limit);
+            assert!(session.engine().position() <= 256);
+            session.say(Role::User, &format!("question number {turn}")).unwrap();
+            if turn == 0 {
+                session.rewind(&mark, random(5)).unwrap();
+            }
+        }
+        let statistics = *session.statistics();
+        assert_eq!((statistics.written_tokens, statistics.dropped_turns), (800, 0));
+        let dropped = session.engine().dropped();
+        assert!(dropped > 500 && dropped.is_multiple_of(32), "{dropped} tokens were dropped");
+        // What was before the mark is not there any more, however far the conversation has come again.
+        assert_eq!(session.rewind(&mark, random(5)), Err(SessionError::Forgotten));
+    });
+}
+
+#[test]
 fn what_stays_is_what_a_new_conversation_would_have_read() {
     // The default model's answers depend on what it has read.
     let question = |turn: usize| match turn % 2 {
