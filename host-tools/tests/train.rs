@@ -53,6 +53,35 @@ fn a_new_devices_commands_are_learned_and_answered() {
 }
 
 #[test]
+fn the_assistants_corpus_is_written_and_its_questions_are_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let write = ["train", "--assistant-corpus", "corpus", "--examples", "300", "--questions", "3"];
+    let hint = succeed(directory, &write);
+    assert!(hint.contains("corpus/train.jsonl") && hint.contains("corpus/held-out"), "{hint}");
+    let chats = std::fs::read_to_string(directory.join("corpus/train.jsonl")).unwrap();
+    assert_eq!(chats.lines().count(), 300);
+
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assistant/assistant-q8.sprat");
+    let ask = ["ask", model.to_str().unwrap(), "--questions"];
+    let sets = ["corpus/held-out/arith_numbers.jsonl", "corpus/held-out/facts_frames.jsonl"];
+    let chains = ["--chains", "3", "--limit", "2", "--wrong", "1"];
+    let scores = succeed(directory, &[&ask[..], &sets, &chains, &["--json"]].concat());
+    let scores: Value = serde_json::from_str(&scores).unwrap();
+    let names: Vec<_> = scores.as_array().unwrap().iter().map(|set| set["set"].as_str().unwrap()).collect();
+    assert_eq!(names, ["arith_numbers", "facts_frames"]);
+    for set in scores.as_array().unwrap() {
+        assert_eq!((&set["best"]["answers"], &set["votes"]["all"]["answers"]), (&2.into(), &2.into()));
+    }
+    let shown = succeed(directory, &[&ask[..], &sets, &chains].concat());
+    assert!(shown.contains("facts_frames") && shown.contains("confident"), "{shown}");
+
+    std::fs::write(directory.join("corpus/bad.jsonl"), "{}\n").unwrap();
+    let error = fail(directory, &[&ask[..], &["corpus/bad.jsonl"]].concat());
+    assert!(error.contains("line 1 of corpus/bad.jsonl") && error.contains("messages"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_trained_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();

@@ -69,7 +69,7 @@ pub const ASK_STACK_BYTES: u64 = 4 * KIB;
 pub const ASK_STATICS_BYTES: u64 = KIB;
 
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
-pub const DEFAULT_MODEL: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
+pub const DEFAULT_MODEL: &str = "models/assistant/assistant-q8.sprat";
 
 /// Text that a prompt may have for each token of the context unless it is set, in bytes.
 pub const PROMPT_BYTES_A_TOKEN: u32 = 4;

@@ -44,4 +44,4 @@ pub use chat::{Chat, Check, Message, Role, Tested};
 pub use draw::{Draw, Split, is_reserved};
 use scene::Scene;
 
-pub use recipe::{Args, Recipe, Skill, sets, write};
+pub use recipe::{Recipe, Skill, sets, write};

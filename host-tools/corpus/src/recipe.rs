@@ -1,7 +1,7 @@
 //! How much of what, and the files it goes to.
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
@@ -59,30 +59,6 @@ pub struct Recipe {
     pub examples: usize,
     /// Questions in each held-out set.
     pub questions: usize,
-}
-
-/// What the command line takes.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Args {
-    /// The folder to write to: `train.jsonl` and a file for each held-out set in `held-out/`.
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// The same seed gives the same corpus.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Chats to train on.
-    #[arg(long, default_value_t = 400_000)]
-    pub examples: usize,
-    /// Questions in each held-out set.
-    #[arg(long, default_value_t = 500)]
-    pub questions: usize,
-}
-
-impl Args {
-    /// The recipe that they ask for.
-    pub fn recipe(&self) -> Recipe {
-        Recipe { seed: self.seed, examples: self.examples, questions: self.questions }
-    }
 }
 
 impl Recipe {

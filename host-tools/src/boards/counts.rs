@@ -135,10 +135,10 @@ fn row(target: &str, is_work: impl Fn(&str) -> bool) -> Option<(f64, f64)> {
     })
 }
 
-/// The counted model, models/assistant-0.9m: what a token takes of it, and how it attends.
+/// The counted model, models/assistant: what a token takes of it, and how it attends.
 const COUNTED: (Weights, u64) = {
     let layers = Matrices { q8_products: 737_280, float_products: 0, activations: 10_240, bytes: 0 };
-    let head = Matrices { q8_products: 131_072, float_products: 0, activations: 1_152, bytes: 0 };
+    let head = Matrices { q8_products: 106_496, float_products: 0, activations: 960, bytes: 0 };
     (Weights { layers, head }, 1_280)
 };
 

@@ -46,15 +46,15 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Import a checkpoint, quantize it and pack it into one file
-    #[command(after_help = "Examples:\n  sprat pack models/assistant-0.9m -o assistant.sprat\n  \
+    #[command(after_help = "Examples:\n  sprat pack models/assistant -o assistant.sprat\n  \
         sprat pack stories260K.bin --tokenizer tok512.bin -o stories.sprat --weights f16\n  \
         sprat pack model/ -o model.sprat --context 512 --board qemu-mps2-an386\n  \
         sprat pack model/ -o model.sprat --calibrate text.txt --max-kl 0.01")]
     Pack(PackArguments),
     /// Show what is in a checkpoint or a packed file, or what two of them differ in
     #[command(after_help = "Examples:\n  sprat inspect assistant.sprat --tensors\n  \
-        sprat inspect models/assistant-0.9m --tensors --sort channel --json\n  \
-        sprat inspect models/assistant-0.9m --diff assistant.sprat")]
+        sprat inspect models/assistant --tensors --sort channel --json\n  \
+        sprat inspect models/assistant --diff assistant.sprat")]
     Inspect(InspectArguments),
     /// Show what a model needs on a board, whether it fits, and how long a token is predicted to take
     #[command(after_help = "Examples:\n  sprat plan assistant.sprat --board qemu-mps2-an386\n  \

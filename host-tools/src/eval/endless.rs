@@ -349,12 +349,14 @@ impl Endless {
             .set_label_area_size(LabelAreaPosition::Left, 70)
             .set_label_area_size(LabelAreaPosition::Bottom, 44)
             .margin_right(24)
-            .build_cartesian_2d(0.0..self.tokens as f64, (least * 0.8..most * 1.6).log_scale())?;
+            .build_cartesian_2d(0.0..self.tokens as f64, (least * 0.8..most * 1.6).log_scale().base(2.0))?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(QUIET.mix(0.25))
             .label_style(font(12, QUIET))
+            .x_label_formatter(&|tokens| grouped(*tokens as u64))
+            .y_label_formatter(&|perplexity| format!("{perplexity:.1}"))
             .x_desc("position in the text, tokens")
             .y_desc("perplexity")
             .axis_desc_style(font(13, INK))

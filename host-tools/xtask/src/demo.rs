@@ -7,7 +7,7 @@ use crate::{run, setup};
 /// The tools without training, which would take longer to build than all the rest.
 const TOOLS: &[&str] = &["--package", "sprat-tools", "--no-default-features"];
 const BOARD: &str = "qemu-mps2-an386";
-const CHECKPOINT: &str = "models/assistant-0.9m";
+const CHECKPOINT: &str = "models/assistant";
 const QUESTION: &str = "What is the capital of France?";
 
 /// Packs the default checkpoint, prints its plan, builds the firmware around it, boots it and shows its answer
@@ -24,7 +24,7 @@ pub fn demo(arguments: &[String]) -> Result<()> {
     step("Build the tools");
     run::succeed(&mut run::cargo(&[&["build", "--release"], TOOLS].concat()))?;
 
-    let packed = "target/demo/assistant-0.9m-q8.sprat";
+    let packed = "target/demo/assistant-q8.sprat";
     std::fs::create_dir_all(run::root().join("target/demo"))?;
     sprat("Pack the checkpoint", &["pack", CHECKPOINT, "-o", packed])?;
     sprat("What it needs on the board", &["plan", packed, "--board", BOARD])?;

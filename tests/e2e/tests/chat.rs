@@ -15,7 +15,7 @@ use sprat_tools::model::Model;
 use sprat_tools::run::{ChatTurn, RunOptions, run};
 use tokenizers::Tokenizer;
 
-const MODEL: &str = "models/assistant-0.9m";
+const MODEL: &str = "models/assistant";
 const SPECIALS: [&str; 4] = ["<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"];
 
 /// A template in this tokenizer's special tokens.
@@ -106,7 +106,7 @@ fn what_is_said_never_becomes_a_special_token() {
 }
 
 fn open() -> Model {
-    let packed = repository().join(MODEL).join("assistant-0.9m-q8.sprat");
+    let packed = repository().join(MODEL).join("assistant-q8.sprat");
     Model::open(&packed, &OpenOptions::default(), &ProgressBar::hidden()).unwrap()
 }
 

@@ -9,7 +9,7 @@ use sprat_tools::model::{Model, arena_for, engine};
 use sprat_tools::prefix::{PrefixText, to_file};
 use sprat_tools::run::{RunOptions, RunReport, run};
 
-const PACKED: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
+const PACKED: &str = "models/assistant/assistant-q8.sprat";
 const EXAMPLES: &str =
     "<|user|>What is the capital of France?<|assistant|>The capital of France is Paris.<|end|>";
 const QUESTION: &str = "<|user|>What is the capital of Japan?<|assistant|>";

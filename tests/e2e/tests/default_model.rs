@@ -2,6 +2,7 @@
 
 use indicatif::ProgressBar;
 use sprat::SamplerConfig;
+use sprat_corpus::Recipe;
 use sprat_e2e::repository;
 use sprat_tools::ask::{AskOptions, QuestionSet, ScoreOptions, score};
 use sprat_tools::import::{Checkpoint, OpenOptions};
@@ -9,8 +10,9 @@ use sprat_tools::model::Model;
 use sprat_tools::pack::{self, PackOptions};
 use sprat_tools::run::{RunOptions, run};
 
-const DIRECTORY: &str = "models/assistant-0.9m";
-const PACKED: &str = "models/assistant-0.9m/assistant-0.9m-q8.sprat";
+const DIRECTORY: &str = "models/assistant";
+const PACKED: &str = "models/assistant/assistant-q8.sprat";
+const RESULTS: &str = "models/assistant/held-out.json";
 const QUESTION: &str = "<|user|>What is the capital of France?<|assistant|>";
 const ASKED: &str = "What is the capital of France?";
 const ANSWER: &str = "The capital of France is Paris.";
@@ -99,4 +101,26 @@ fn right_answers_are_counted_and_chains_vote() {
     // Nobody computes without a calculator.
     let without = count(AskOptions { tools: false, chains: 0, ..ask });
     assert!(without.best.right <= 2 && without.votes.is_none());
+}
+
+#[test]
+fn the_results_on_held_out_questions_are_those_that_are_committed() {
+    let committed = std::fs::read_to_string(repository().join(RESULTS)).unwrap();
+    let committed: Vec<serde_json::Value> = serde_json::from_str(&committed).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let questions = committed[0]["best"]["answers"].as_u64().unwrap() as usize;
+    assert!(questions >= 500);
+    sprat_corpus::write(Recipe { seed: 1, examples: 0, questions }, folder.path()).unwrap();
+    let name = |set: &serde_json::Value| set["set"].as_str().unwrap().to_owned();
+    let files = committed.iter().map(|set| folder.path().join(format!("held-out/{}.jsonl", name(set))));
+    let sets: Vec<_> = files.map(|file| QuestionSet::read(&file, questions).unwrap()).collect();
+    assert_eq!(sets.len(), std::fs::read_dir(folder.path().join("held-out")).unwrap().count());
+    let options = ScoreOptions { ask: AskOptions::default(), wrong: 0 };
+    let scores = score(&open(), &sets, &options, &ProgressBar::hidden()).unwrap();
+    for (score, committed) in scores.iter().zip(&committed) {
+        let counted = [score.best.right, score.refused.unwrap()];
+        let known =
+            [&committed["best"]["right"], &committed["refused"]].map(|n| n.as_u64().unwrap() as usize);
+        assert_eq!(counted, known, "{}: right answers and refusals", score.set);
+    }
 }

@@ -79,7 +79,7 @@ fn the_static_program_computes_the_bits_of_the_laptop() {
         let checkpoint = Checkpoint::open(source, open).unwrap();
         pack::to_file(&checkpoint, &options, &packed, &ProgressBar::hidden(), |_| Ok(())).unwrap();
     };
-    pack(&repository().join("models/assistant-0.9m"), &OpenOptions::default());
+    pack(&repository().join("models/assistant"), &OpenOptions::default());
     compare(&program, &packed, "<|user|>What is the capital of France?<|assistant|>", true);
     let Some(stories) = reference(test, "data/stories260K") else { return };
     let open = OpenOptions { tokenizer: Some(stories.join("tok512.bin")), ..OpenOptions::default() };

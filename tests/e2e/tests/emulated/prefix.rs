@@ -17,7 +17,7 @@ fn the_board_goes_on_from_what_the_laptop_has_read() {
     if !can_emulate("the_board_goes_on_from_what_the_laptop_has_read") {
         return;
     }
-    let plain = repository().join("models/assistant-0.9m/assistant-0.9m-q8.sprat");
+    let plain = repository().join("models/assistant/assistant-q8.sprat");
     let directory = tempfile::tempdir().unwrap();
     let with = directory.path().join("with.sprat");
     let model = Model::open_packed(&plain).unwrap();

@@ -11,7 +11,7 @@ use sprat_tools::import::{Checkpoint, Dtype, OpenOptions};
 use sprat_tools::model::Model;
 use sprat_tools::pack::{self, PackOptions};
 
-const DEFAULT: &str = "models/assistant-0.9m";
+const DEFAULT: &str = "models/assistant";
 const VOCAB_SIZE: usize = 1024;
 const HIDDEN: usize = 16;
 
@@ -21,7 +21,7 @@ pub const OPEN_CALCULATION: u32 = 4;
 pub const OPEN_WORK: u32 = 6;
 
 pub fn assistant() -> Model {
-    let path = repository().join(DEFAULT).join("assistant-0.9m-q8.sprat");
+    let path = repository().join(DEFAULT).join("assistant-q8.sprat");
     Model::open(&path, &OpenOptions::default(), &ProgressBar::hidden()).unwrap()
 }
 
