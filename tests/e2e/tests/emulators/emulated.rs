@@ -19,11 +19,8 @@ use sprat_tools::import::{Checkpoint, Dtype, OpenOptions};
 use sprat_tools::pack::{self, PackOptions};
 use tempfile::TempDir;
 
-#[path = "emulated/ask.rs"]
 mod ask;
-#[path = "emulated/bit_exact.rs"]
 mod bit_exact;
-#[path = "emulated/prefix.rs"]
 mod prefix;
 
 /// Whether firmware can be built and booted here; says what is missing when not.

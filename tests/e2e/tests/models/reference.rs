@@ -3,11 +3,8 @@
 //! The zoo's logits come from the models' original implementation in single precision; stories260K's text is
 //! what llama2.c's own test expects.
 
-#[path = "reference/gguf.rs"]
 mod gguf;
-#[path = "reference/min_gpt.rs"]
 mod min_gpt;
-#[path = "reference/zoo.rs"]
 mod zoo;
 
 use std::fs;

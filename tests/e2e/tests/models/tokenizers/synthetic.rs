@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use tokenizers::decoders::byte_level::ByteLevel as Decoder;
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{
+use ::tokenizers::decoders::byte_level::ByteLevel as Decoder;
+use ::tokenizers::models::bpe::{BPE, BpeTrainer};
+use ::tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use ::tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use ::tokenizers::pre_tokenizers::digits::Digits;
+use ::tokenizers::pre_tokenizers::sequence::Sequence;
+use ::tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use ::tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, SplitDelimiterBehavior, Tokenizer,
     TokenizerImpl,
 };

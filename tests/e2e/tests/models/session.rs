@@ -10,15 +10,10 @@ use sprat::{Engine, Sampler, SamplerConfig, Session, Special};
 use sprat_tools::model::{Model, arena_for, engine, kernels};
 use sprat_tools::threads::Threads;
 
-#[path = "session/assistant.rs"]
 mod assistant;
-#[path = "session/grammars.rs"]
 mod grammars;
-#[path = "session/hostile.rs"]
 mod hostile;
-#[path = "session/models.rs"]
 mod models;
-#[path = "session/turns.rs"]
 mod turns;
 
 /// Does something with a model at work.

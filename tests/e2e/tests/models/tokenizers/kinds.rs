@@ -3,14 +3,14 @@
 //! The vocabularies of most of those models are not free to copy. What makes a kind is the pipeline around the
 //! vocabulary, so each kind is trained here on generated text, with the same components as the original has.
 
+use ::tokenizers::Tokenizer as Reference;
+use ::tokenizers::models::bpe::{BPE, BpeTrainer};
+use ::tokenizers::models::unigram::{Unigram, UnigramTrainer};
+use ::tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use ::tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
 use serde_json::{Value, json};
 use sprat::tokenizer::Special;
 use sprat_tools::import::tokenizer::tokenizer_json;
-use tokenizers::Tokenizer as Reference;
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::models::unigram::{Unigram, UnigramTrainer};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
 
 use super::data::Loaded;
 use super::mixed_text::{MEGABYTE, mixed_text};

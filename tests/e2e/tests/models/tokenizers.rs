@@ -3,29 +3,23 @@
 //! References are the `tokenizers` crate (an independent implementation, regular expressions by Oniguruma),
 //! llama.cpp's published ids for GPT-2, and llama2.c's algorithm written down once more, naively.
 
-#[path = "tokenizers/data.rs"]
 mod data;
-#[path = "tokenizers/kinds.rs"]
 mod kinds;
-#[path = "tokenizers/llama2c_oracle.rs"]
 mod llama2c_oracle;
-#[path = "tokenizers/mixed_text.rs"]
 mod mixed_text;
-#[path = "tokenizers/synthetic.rs"]
 mod synthetic;
-#[path = "tokenizers/vocabularies.rs"]
 mod vocabularies;
 
 use std::fs;
 use std::path::Path;
 
+use ::tokenizers::Tokenizer as Reference;
+use ::tokenizers::utils::SysRegex;
 use sprat::tokenizer::Special;
 use sprat_e2e::reference as shared_data;
 use sprat_tools::import::tokenizer::{
     TokenizerImport, gpt2_files, hugging_face_directory, llama2c, tokenizer_json,
 };
-use tokenizers::Tokenizer as Reference;
-use tokenizers::utils::SysRegex;
 
 use self::data::Loaded;
 use self::llama2c_oracle::Llama2c;

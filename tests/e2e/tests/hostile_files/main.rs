@@ -3,7 +3,6 @@
 //! Each file of `tests/fuzz/corpus` is changed in a few thousand ways, the same ones in every run, and given to its
 //! parser: a part of what `tests/fuzz` does without end, for every test run and every toolchain.
 
-#[path = "hostile_files/mutate.rs"]
 mod mutate;
 
 use std::fs;
