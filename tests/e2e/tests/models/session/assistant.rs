@@ -41,7 +41,12 @@ fn sensors_are_read_and_actuators_are_set() {
 
     let report = asked("Please turn on the green led.", &[], true);
     let call = &report.calls[0];
-    assert_eq!((&*call.name, &*call.arguments, &*call.result), ("set", "led, green, on", "ok"), "{}", report.chain);
+    assert_eq!(
+        (&*call.name, &*call.arguments, &*call.result),
+        ("set", "led, green, on", "ok"),
+        "{}",
+        report.chain
+    );
 }
 
 #[test]
