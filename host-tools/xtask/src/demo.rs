@@ -13,7 +13,7 @@ const COUNTED: &str = "<|user|>What is the capital of France?<|assistant|>";
 /// A fact to look up, a sum that a tool computes, a sensor to read, and something new to write.
 const QUESTIONS: [&str; 4] = [
     "What is the capital of Japan?",
-    "Tom has 12 apples, buys 30 more and gives 7 to Anna. How many apples does Tom have left?",
+    "Tom has 12 apples. He buys 30 more and gives 7 to Anna. How many apples does Tom have left?",
     "How warm is it in the kitchen?",
     "Tell me a story about a fox and a lamp.",
 ];
