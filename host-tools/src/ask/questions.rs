@@ -121,7 +121,7 @@ impl Known {
         }
     }
 
-    /// Whether what is [`judged`](Self::judged) is right.
+    /// Whether what is [judged](Self::judged) is right.
     pub fn is_right(&self, judged: &str) -> bool {
         match self.check {
             Check::Number => normalized(judged) == normalized(&self.expect),
@@ -130,7 +130,7 @@ impl Known {
         }
     }
 
-    /// The same of a vote's answer, which is [`normalized`].
+    /// The same of a vote's answer, in the form in which votes compare answers.
     pub fn is_right_normalized(&self, answer: &str) -> bool {
         match self.check {
             Check::Contains => self.expect.split('|').all(|word| answer.contains(&normalized(word))),
