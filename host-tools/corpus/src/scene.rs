@@ -157,6 +157,9 @@ impl Scene {
             let place = 1 + draw.below(clauses.len());
             clauses.insert(place, aside);
         }
+        if draw.chance(25) {
+            clauses = self.elided(clauses);
+        }
         let simple = clauses.iter().all(|clause| !clause.contains(". ") && !clause.ends_with('.'));
         let asks = !question.ends_with('.') && !question.contains(". ") && !question.contains(", ");
         let bare = question.trim_end_matches('?').to_owned();
@@ -192,6 +195,42 @@ impl Scene {
             text.push('?');
         }
         words::sentences(&text)
+    }
+
+    /// Neighbouring clauses of which each says what the main person does, as one that names the person once: "Tom has 12
+    /// apples, buys 30 more and gives 7 to Anna".
+    fn elided(&self, clauses: Vec<String>) -> Vec<String> {
+        let names = [Some(self.forms[0].as_str()), self.pronoun];
+        let deed = |clause: &str| {
+            let behind = |name: &str| clause.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+            let deed = names.iter().flatten().find_map(|name| behind(name))?;
+            let is_plain = !deed.starts_with("and ") && !deed.contains([',', '.', ';']);
+            (is_plain && !clause.contains(". ")).then_some(deed)
+        };
+        let mut told: Vec<String> = Vec::new();
+        let mut run: Vec<String> = Vec::new();
+        let close = |told: &mut Vec<String>, run: &mut Vec<String>| {
+            if let (Some(last), false) = (told.last_mut(), run.is_empty()) {
+                let (end, middle) =
+                    run.split_last().map_or((None, &[][..]), |(end, middle)| (Some(end), middle));
+                middle.iter().for_each(|deed| *last += &format!(", {deed}"));
+                end.into_iter().for_each(|deed| *last += &format!(" and {deed}"));
+                run.clear();
+            }
+        };
+        let mut may_join = false;
+        for clause in clauses {
+            match deed(&clause) {
+                Some(deed) if may_join => run.push(deed),
+                is_deed => {
+                    close(&mut told, &mut run);
+                    may_join = is_deed.is_some();
+                    told.push(clause);
+                }
+            }
+        }
+        close(&mut told, &mut run);
+        told
     }
 
     /// A whole question of one wording, without an order to choose.
