@@ -85,6 +85,11 @@ impl Chat {
         self.messages.push(Message { role, content });
     }
 
+    /// Bytes of all messages.
+    pub fn length(&self) -> usize {
+        self.messages.iter().map(|message| message.content.len()).sum()
+    }
+
     /// What the person asks.
     pub fn question(&self) -> &str {
         self.messages.first().map_or("", |message| &message.content)

@@ -42,13 +42,17 @@ impl Skill {
 
 /// Chats of each skill in a thousand. An arithmetic chat has about three times the tokens of a fact.
 const SHARES: &[(Skill, usize)] = &[
-    (Skill::Arithmetic, 370),
-    (Skill::Fact, 210),
-    (Skill::Device, 225),
-    (Skill::Refusal, 70),
-    (Skill::Copying, 95),
+    (Skill::Arithmetic, 400),
+    (Skill::Fact, 180),
+    (Skill::Device, 220),
+    (Skill::Refusal, 80),
+    (Skill::Copying, 90),
     (Skill::Story, 30),
 ];
+
+/// Chats of a hundred that another one follows on the same line, as long as all of it has at most [`LONGEST`] bytes.
+const GOES_ON: usize = 18;
+pub(crate) const LONGEST: usize = 480;
 
 /// How a corpus is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,25 @@ impl Recipe {
         let mut draw = Draw::new(self.seed, 0, Split::Train);
         (0..self.examples).map(move |_| draw.weighted(SHARES).chat(&mut draw))
     }
+}
+
+/// Some chats go on as the next one. What a person asks has mostly nothing to do with what was asked before, and the
+/// model is to see that. The messages are the same as without, in the same order.
+pub(crate) fn joined(seed: u64, mut chats: impl Iterator<Item = Chat>) -> impl Iterator<Item = Chat> {
+    let mut draw = Draw::new(seed, u64::MAX, Split::Train);
+    let mut next = None;
+    std::iter::from_fn(move || {
+        let mut chat = next.take().or_else(|| chats.next())?;
+        while draw.chance(GOES_ON) {
+            let Some(other) = chats.next() else { break };
+            if chat.length() + other.length() > LONGEST {
+                next = Some(other);
+                break;
+            }
+            chat.messages.extend(other.messages);
+        }
+        Some(chat)
+    })
 }
 
 /// The held-out sets: the name and the questions of each.
@@ -116,7 +139,7 @@ pub fn write(recipe: Recipe, folder: &Path) -> Result<()> {
     let held_out = folder.join("held-out");
     std::fs::create_dir_all(&held_out)
         .with_context(|| format!("cannot make the folder {}", held_out.display()))?;
-    write_lines(&folder.join("train.jsonl"), recipe.training())?;
+    write_lines(&folder.join("train.jsonl"), joined(recipe.seed, recipe.training()))?;
     for (name, chats) in sets(recipe.questions) {
         let tested = chats.iter().map(|chat| Tested::new(chat, name));
         write_lines(&held_out.join(format!("{name}.jsonl")), tested)?;

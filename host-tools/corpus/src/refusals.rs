@@ -5,7 +5,7 @@
 
 use crate::chat::{Chat, Check};
 use crate::courtesy::{articles, framed};
-use crate::words::{capitalized, from, invent, name, room};
+use crate::words::{capitalized, compound, from, invent, name, room};
 use crate::{Draw, Split, device, facts};
 
 /// The answer.
@@ -49,6 +49,7 @@ pub fn chat(draw: &mut Draw) -> Chat {
         };
         let thing = match draw.split() {
             Split::Entities => of_list(draw, HELD_OUT_THINGS).to_owned(),
+            Split::Train if group != NEAR_COLOR && draw.chance(10) => compound(draw),
             _ if group != NEAR_COLOR && draw.chance(35) => invent(draw),
             _ => match group {
                 "refuse_color" | NEAR_COLOR => from(draw, COLORS).to_owned(),

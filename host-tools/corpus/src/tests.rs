@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::draw::holds_reserved;
-use crate::{Chat, Check, Recipe, Role, facts, sets, wording, words};
+use crate::{Chat, Check, Recipe, Role, facts, recipe, sets, wording, words};
 
 fn training(examples: usize) -> Vec<Chat> {
     Recipe { seed: 3, examples, questions: 0 }.training().collect()
@@ -111,6 +111,18 @@ fn every_set_holds_what_its_name_says() {
 fn a_seed_gives_the_same_chats() {
     assert_eq!(training(300), training(300));
     assert_ne!(training(300), Recipe { seed: 4, examples: 300, questions: 0 }.training().collect::<Vec<_>>());
+}
+
+#[test]
+fn chats_that_go_on_lose_nothing() {
+    let apart = training(3_000);
+    let together: Vec<Chat> = recipe::joined(3, apart.iter().cloned()).collect();
+    let messages = |chats: &[Chat]| chats.iter().flat_map(|chat| chat.messages.clone()).collect::<Vec<_>>();
+    assert_eq!(messages(&apart), messages(&together));
+    let questions = |chat: &&Chat| chat.messages.iter().filter(|message| message.role == Role::User).count();
+    let longer: Vec<_> = together.iter().filter(|chat| questions(chat) > 1).collect();
+    assert!(longer.iter().all(|chat| chat.length() <= recipe::LONGEST));
+    assert!((200..600).contains(&longer.len()), "{} of 3000 chats go on", longer.len());
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use safetensors::Dtype;
+use anyhow::{Context, Result, bail};
 use safetensors::tensor::{TensorView, serialize};
+use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
 use crate::model::{Kind, Model};
@@ -86,6 +86,42 @@ pub fn write_model(directory: &Path, model: &Model, write: WriteFile<'_>) -> Res
     }
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     write(&directory.join("model.safetensors"), &to_safetensors(&tensors, metadata)?)
+}
+
+/// Gives a model the weights of a directory that [`write_model`] wrote, to train it further on other chats.
+///
+/// # Errors
+/// There is no `model.safetensors`, or it holds another shape's tensors or another type than f32.
+pub fn read_model(directory: &Path, model: &Model) -> Result<()> {
+    let path = directory.join("model.safetensors");
+    let shown = path.display();
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("cannot read {shown}: expected a trained model"))?;
+    let tensors = SafeTensors::deserialize(&bytes).with_context(|| format!("{shown}: not safetensors"))?;
+    for parameter in &model.parameters {
+        let columns = parameter.var.dims().last().copied().unwrap_or(1);
+        let parts = match &parameter.kind {
+            Kind::Matrices(stacked) => {
+                stacked.iter().map(|(name, rows)| (name.as_str(), vec![*rows, columns])).collect()
+            }
+            _ => vec![(parameter.name.as_str(), parameter.var.dims().to_vec())],
+        };
+        let mut values = Vec::with_capacity(parameter.var.elem_count());
+        for (name, expected) in parts {
+            let tensor = tensors.tensor(name).with_context(|| format!("{shown}: {name}"))?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != expected {
+                bail!(
+                    "{shown}: {name} is {:?} of {:?}; expected F32 of {expected:?}: give the preset and the shape that the \
+                     model was trained with",
+                    tensor.dtype(),
+                    tensor.shape()
+                );
+            }
+            values.extend(tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        }
+        parameter.set(values)?;
+    }
+    Ok(())
 }
 
 /// Tensors by name, shape and bytes of f32 as a file.

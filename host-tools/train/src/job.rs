@@ -11,7 +11,7 @@ use crate::chats;
 use crate::checkpoint;
 use crate::corpus::Corpus;
 use crate::evaluate::{Evaluation, evaluate};
-use crate::export::{WriteFile, write_model, write_tokenizer};
+use crate::export::{WriteFile, read_model, write_model, write_tokenizer};
 use crate::tokenizer::Tokenizer;
 use crate::trainer::{Plan, Step, Trainer};
 
@@ -26,6 +26,8 @@ pub struct Job {
     pub output: PathBuf,
     /// A tokenizer to use; otherwise one is trained on the chats.
     pub tokenizer: Option<PathBuf>,
+    /// The directory of a trained model to begin with, and its tokenizer; otherwise with random weights.
+    pub from: Option<PathBuf>,
     /// How to train. The vocabulary is that of the tokenizer, so at most the plan's.
     pub plan: Plan,
     /// Threads.
@@ -134,7 +136,11 @@ pub fn train(job: &Job, write: WriteFile<'_>, tell: &mut dyn FnMut(Event<'_>)) -
     let checksum = corpus.checksum();
     let mut trainer = match job.resume {
         true => checkpoint::resume(directory, plan, corpus, checksum)?,
-        false => Trainer::new(plan.clone(), corpus)?,
+        false => {
+            let trainer = Trainer::new(plan.clone(), corpus)?;
+            job.from.iter().try_for_each(|directory| read_model(directory, &trainer.model))?;
+            trainer
+        }
     };
     let start = Start {
         parameters: plan.shape.parameters(),
@@ -196,7 +202,8 @@ impl Files {
     fn open(job: &Job, pool: &rayon::ThreadPool) -> Result<Self> {
         let chats = chats::read(&job.chats)?;
         let written = job.output.join("tokenizer.json");
-        let given = job.tokenizer.clone().or_else(|| job.resume.then_some(written));
+        let learned = job.from.as_ref().map(|directory| directory.join("tokenizer.json"));
+        let given = job.tokenizer.clone().or(learned).or_else(|| job.resume.then_some(written));
         let mut plan = job.plan.clone();
         let tokenizer = match given {
             Some(path) => Tokenizer::open(&path)?,
@@ -237,6 +244,7 @@ mod tests {
 
     use super::*;
     use crate::schedule::Budget;
+    use crate::shape::Shape;
     use crate::trainer::tests::plan;
 
     fn job(directory: &Path, output: &str) -> Job {
@@ -257,6 +265,7 @@ mod tests {
             held_out: vec![file],
             output: directory.join(output),
             tokenizer: None,
+            from: None,
             plan: Plan { budget: Budget::Tokens(4000), ..plan() },
             threads: 2,
             save_every: Duration::ZERO,
@@ -297,5 +306,36 @@ mod tests {
             assert!(read("whole") == read("part"), "{name}");
         }
         assert!(!directory.path().join("part").join(checkpoint::FILE).exists());
+    }
+
+    #[test]
+    fn a_trained_model_learns_on_from_where_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |path: &Path, bytes: &[u8]| Ok(fs::write(path, bytes)?);
+        let first = Job { held_out: Vec::new(), ..job(directory.path(), "first") };
+        let mut losses = Vec::new();
+        let mut learn = |job: &Job| {
+            let mut all = Vec::new();
+            let result = train(job, &write, &mut |event| {
+                if let Event::Stepped { step, .. } = event {
+                    all.push(step.loss);
+                }
+            });
+            losses.push(all);
+            result
+        };
+        learn(&first).unwrap();
+        let from = Some(first.output.clone());
+        let second = Job { from: from.clone(), output: directory.path().join("second"), ..first.clone() };
+        learn(&second).unwrap();
+        let read = |name: &str| fs::read(directory.path().join(name).join("tokenizer.json")).unwrap();
+        assert!(read("first") == read("second"));
+        let plan = Plan { shape: Shape { layers: 3, ..first.plan.shape.clone() }, ..first.plan.clone() };
+        let other = Job { from, plan, output: directory.path().join("third"), ..first };
+        let error = format!("{:#}", learn(&other).unwrap_err());
+        assert!(error.contains("model.layers.2"), "{error}");
+        // The first step's loss is taken before the step: it is near where the first training ended, not where it began.
+        let (begun, ended, taken_up) = (losses[0][0], losses[0][losses[0].len() - 1], losses[1][0]);
+        assert!((taken_up - ended).abs() < 0.2 * (begun - ended), "{begun} {ended} {taken_up}");
     }
 }

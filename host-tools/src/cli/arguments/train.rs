@@ -43,6 +43,9 @@ pub(in super::super) struct TrainArguments {
     /// A tokenizer.json to use, with the special tokens of such a training [default: one is trained on the chats]
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
+    /// The directory of a model that this trained, of the same shape, to teach more: its weights and its tokenizer
+    #[arg(long, value_name = "MODEL", conflicts_with = "tokenizer")]
+    from: Option<PathBuf>,
     /// How long: tokens to read, repetitions included (K and M mean thousands and millions)
     #[arg(long, value_name = "TOKENS", default_value = "20M", value_parser = token_count)]
     tokens: u64,
@@ -167,6 +170,7 @@ impl TrainArguments {
             held_out: self.held_out.clone(),
             output: self.output.clone().unwrap_or_default(),
             tokenizer: self.tokenizer.clone(),
+            from: self.from.clone(),
             plan,
             threads: self.team.threads(),
             save_every: Duration::from_secs_f64(60.0 * self.save_every),
