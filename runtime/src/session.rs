@@ -23,9 +23,11 @@ pub use self::options::{Memory, Options, WhenFull};
 pub use self::report::{Abandoned, End, Event, SessionError, Statistics};
 pub use self::stops::MOST_STOPS;
 
+use sprat_format::prefix::Prefix;
+
 use self::history::{History, Kind};
 use crate::chat::{Chat, ChatError, Role, Transcript};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, PrefixError};
 use crate::generate::Generator;
 use crate::grammar::Grammar;
 use crate::sampler::Sampler;
@@ -119,6 +121,21 @@ impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
         self.chat = Some(chat);
         self.pinned.chat = self.chat;
         self
+    }
+
+    /// Begins with the text that was read when the model was packed, where it has one: its keys and values are copied. It
+    /// always stays, whatever happens to turns. Without one nothing changes.
+    ///
+    /// # Errors
+    /// The text is not for such an engine.
+    pub fn with_prefix(mut self) -> Result<Self, SessionError> {
+        let image = self.engine().image();
+        let Some(section) = image.file().prefix_section() else { return Ok(self) };
+        let prefix = Prefix::parse(section, image.config()).map_err(PrefixError::Format)?;
+        self.generator.engine_mut().load_prefix()?;
+        self.chat = self.chat.map(|chat| Chat::after(*chat.template(), prefix.shape.after));
+        self.pin_here();
+        Ok(self)
     }
 
     /// Measures reading, writing and calling by `counter`, which counts whatever the caller likes: time, cycles,

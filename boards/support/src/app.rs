@@ -124,6 +124,10 @@ pub fn answer(
     let mut engine = Engine::with_team(&image, limits, arena, kernels, team).map_err(AppError::Arena)?;
     let loaded = counter.now();
 
+    let has_prefix = image.file().prefix_section().is_some();
+    if has_prefix && !cfg!(feature = "prefix") {
+        return Err(AppError::NoPrefix);
+    }
     if let Some(asked) = &request.ask {
         #[cfg(feature = "ask")]
         return ask::on_device(&mut engine, request, asked, loaded - begun, console, counter);
@@ -135,11 +139,7 @@ pub fn answer(
     }
 
     let special = if request.special { Special::Parse } else { Special::AsText };
-    let has_prefix = image.file().prefix_section().is_some();
-    if has_prefix {
-        if !cfg!(feature = "prefix") {
-            return Err(AppError::NoPrefix);
-        }
+    if has_prefix && cfg!(feature = "prefix") {
         engine.load_prefix().map_err(AppError::Prefix)?;
     }
     // What was read before can be gone on with as it is.

@@ -63,6 +63,18 @@ pub fn with_tools<R>(asked: &Ask<'_>, work: impl FnOnce(&mut Tools<'_, '_>) -> R
     work(&mut Tools::new(&mut named).with_calculator(&mut calculator))
 }
 
+/// A session that begins with the text that was read when the model was packed, in firmware that takes such a text over.
+///
+/// # Errors
+/// As [`Session::with_prefix`].
+pub fn begun<'s, 'e, 'i, 'm, 'a>(
+    session: Session<'s, 'e, 'i, 'm, 'a>,
+) -> Result<Session<'s, 'e, 'i, 'm, 'a>, SessionError> {
+    #[cfg(feature = "prefix")]
+    let session = session.with_prefix()?;
+    Ok(session)
+}
+
 /// Asks a session one question, with a counter of work; calls `on` with what happens. What it took, without showing
 /// and loading.
 ///
@@ -87,7 +99,7 @@ pub fn ask(
     let options = Options { max_tokens: request.max_tokens as usize, ..Options::DEFAULT };
     let sampler = Sampler::new(config, request.seed);
     let (memory, bytes) = memory;
-    let mut session = Session::new(engine, sampler, bytes, memory, options)?.with_counter(counter);
+    let mut session = begun(Session::new(engine, sampler, bytes, memory, options)?)?.with_counter(counter);
     if request.hash_logits {
         session = session.with_logits_hash();
     }

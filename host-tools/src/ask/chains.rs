@@ -82,7 +82,7 @@ pub fn chains(
     let mut bytes = vec![0; memory.bytes()];
     let options = Options { max_tokens: question.max_tokens as usize, ..Options::DEFAULT };
     let unused = Sampler::new(SamplerConfig::greedy(), 0);
-    let mut session = Session::new(engine, unused, &mut bytes, memory, options)?;
+    let mut session = Session::new(engine, unused, &mut bytes, memory, options)?.with_prefix()?;
     session.say(Role::User, question.text)?;
     let mark = session.mark()?;
     let mut all = Vec::new();

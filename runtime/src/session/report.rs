@@ -3,7 +3,7 @@
 use sprat_format::messages;
 
 use crate::chat::ChatError;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, PrefixError};
 
 /// Something that happened while an answer was written. The texts of [`Text`](Self::Text) and of
 /// [`Result`](Self::Result)'s `inserted`, one behind the other, are the answer.
@@ -115,6 +115,8 @@ pub enum SessionError {
     },
     /// The conversation.
     Chat(ChatError),
+    /// The text that was read when the model was packed.
+    Prefix(PrefixError),
     /// The model.
     Engine(EngineError),
 }
@@ -125,10 +127,17 @@ messages!(SessionError {
     Self::Forgotten => ("what the mark stands for was dropped since, because the context was full"),
     Self::Answer { need, have } => ("the shortest answer by the grammar needs {} tokens, {} are allowed", need, have),
     Self::Chat(error) => ("{}", error),
+    Self::Prefix(error) => ("{}", error),
     Self::Engine(error) => ("{}", error),
 });
 
 impl core::error::Error for SessionError {}
+
+impl From<PrefixError> for SessionError {
+    fn from(error: PrefixError) -> Self {
+        Self::Prefix(error)
+    }
+}
 
 impl From<ChatError> for SessionError {
     fn from(error: ChatError) -> Self {

@@ -4,6 +4,7 @@ use indicatif::ProgressBar;
 use sprat::vote::{Ballot, Chain, Tail, Vote, poll, run_chain};
 use sprat::{Engine, Kernels, Sampler, SamplerConfig, Solo, Special};
 use sprat_e2e::repository;
+use sprat_tools::ask::AskOptions;
 use sprat_tools::import::OpenOptions;
 use sprat_tools::model::{Model, arena_for, engine};
 use sprat_tools::prefix::{PrefixText, to_file};
@@ -44,6 +45,14 @@ fn a_text_read_before_gives_the_answer_of_reading_it() {
     assert_eq!(loaded.prefix_tokens + loaded.prompt_tokens, read.prompt_tokens);
     assert!(loaded.prefix_tokens > 10 && read.prefix_tokens == 0);
     assert_ne!(ask(&plain, QUESTION).logits_hash, read.logits_hash, "examples change something");
+
+    // A session begins with it as well, and so do the chains that vote.
+    let question = "What is the capital of Japan?".to_owned();
+    let options = AskOptions { question, max_tokens: 40, chains: 2, ..AskOptions::default() };
+    let asked = sprat_tools::ask::ask(&with, &options, &mut |_| {}).unwrap();
+    assert_eq!((&asked.chain, &asked.logits_hash), (&read.text, &read.logits_hash));
+    assert_eq!(asked.prompt_tokens as usize, loaded.prompt_tokens);
+    assert_eq!(asked.votes.unwrap().chains.len(), 2);
 }
 
 /// The model is so sure of what it knows that chains at temperature 1 are all the same.

@@ -2,6 +2,7 @@
 
 use sprat_board_support::protocol::Request;
 use sprat_e2e::repository;
+use sprat_tools::ask::{AskOptions, ask_board};
 use sprat_tools::emulate::{EmulateReport, Emulated, Wanted};
 use sprat_tools::model::Model;
 use sprat_tools::prefix::{PrefixText, to_file};
@@ -44,4 +45,11 @@ fn the_board_goes_on_from_what_the_laptop_has_read() {
     let saved = read_prefill - loaded_prefill;
     assert!(saved > (tokens - 1) * a_token, "{saved} instructions saved for {tokens} tokens of {a_token}");
     assert!(loaded.ram.stack_used <= loaded.ram.stack);
+
+    // A session with tools begins with it as well.
+    let firmware = Emulated::build(&Wanted { ask: true, ..Wanted::new(BOARD.name, &with) }).unwrap();
+    let question = "What is the capital of Japan?".to_owned();
+    let options = AskOptions { question, max_tokens: 20, ..AskOptions::default() };
+    let asked = ask_board(&firmware, &options, &mut |_| {}).unwrap();
+    assert_eq!((Some(&asked.chain), Some(&asked.logits_hash)), (Some(&read.text), read.logits_hash.as_ref()));
 }
