@@ -257,6 +257,11 @@ impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
         Ok(())
     }
 
+    /// Chooses otherwise from now on.
+    pub fn set_sampler(&mut self, sampler: Sampler) {
+        self.generator.set_sampler(sampler);
+    }
+
     /// The options, which may be changed between answers.
     pub fn options_mut(&mut self) -> &mut Options<'s> {
         &mut self.options

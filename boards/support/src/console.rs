@@ -12,7 +12,7 @@ pub mod message;
 mod person;
 mod port;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::line::{Line, Typed};
 pub use self::port::{Command, Gone, Port, PortMemory};

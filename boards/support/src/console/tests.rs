@@ -34,27 +34,27 @@ impl Serial for Wire {
 }
 
 /// Numbers that follow from a seed (Steele, Lea, Flood 2014).
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
 
-fn frame(number: u32, message: &Message<'_>) -> Vec<u8> {
+pub(crate) fn frame(number: u32, message: &Message<'_>) -> Vec<u8> {
     Encoder::new().encode(Header { number, part: 0 }, message).unwrap().to_vec()
 }
 
 /// A byte is lost, changed, or followed by another one, once in a hundred.
-fn noisy(bytes: &[u8], random: &mut SplitMix) -> Vec<u8> {
+pub(crate) fn noisy(bytes: &[u8], random: &mut SplitMix) -> Vec<u8> {
     let mut heard = Vec::new();
     for &byte in bytes {
         match random.below(300) {
@@ -65,6 +65,11 @@ fn noisy(bytes: &[u8], random: &mut SplitMix) -> Vec<u8> {
         }
     }
     heard
+}
+
+/// What stands between zero bytes.
+pub(crate) fn segments(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    stream.split_inclusive(|&byte| byte == 0).skip(1).filter_map(|segment| segment.strip_suffix(&[0]))
 }
 
 /// The frames and the text of a stream.
@@ -117,9 +122,8 @@ fn every_message_that_noise_spares_is_answered_once() {
         sent.insert(content, (number, is_cancel));
     }
     // What arrived whole, by another way than the decoder's: between zero bytes stands exactly what was sent.
-    let segments = stream.split(|&byte| byte == 0);
     let arrived: BTreeMap<u32, bool> =
-        segments.skip(1).filter_map(|segment| sent.get(segment)).copied().collect();
+        segments(&stream).filter_map(|segment| sent.get(segment)).copied().collect();
     assert!((3_000..9_900).contains(&arrived.len()), "{} arrived", arrived.len());
 
     let mut wire = Wire { coming: stream.into(), ..Wire::default() };
