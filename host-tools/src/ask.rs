@@ -179,19 +179,14 @@ pub fn ask(model: &Model, options: &AskOptions, show: &mut dyn FnMut(Shown<'_>))
     let (request, asked) = options.request(&sensors);
     let memory = chains::memory_for(&image, &options.question);
     let mut bytes = vec![0; memory.bytes()];
-    let (mut chain, mut calls) = (String::new(), Vec::<CallReport>::new());
-    let mut on = |event: Event<'_>| match event {
-        Event::Text(text) => {
-            chain.push_str(text);
-            show(Shown::Written(text));
+    let mut said = Said::default();
+    let mut on = |event: Event<'_>| {
+        said.hear(&event);
+        match event {
+            Event::Text(text) => show(Shown::Written(text)),
+            Event::Result { inserted, .. } => show(Shown::Inserted(inserted)),
+            Event::Token(_) | Event::Call { .. } | Event::Abandoned(_) => {}
         }
-        Event::Call { name, arguments } => calls.push(CallReport::new(name, arguments)),
-        Event::Result { result, inserted } => {
-            chain.push_str(inserted);
-            show(Shown::Inserted(inserted));
-            calls.last_mut().into_iter().for_each(|call| call.result = result.to_owned());
-        }
-        Event::Token(_) | Event::Abandoned(_) => {}
     };
     let start = Instant::now();
     let mut no_counter = || 0;
@@ -218,9 +213,9 @@ pub fn ask(model: &Model, options: &AskOptions, show: &mut dyn FnMut(Shown<'_>))
     };
     Ok(AskReport {
         question: options.question.clone(),
-        answer: final_answer(&chain, &calls),
-        chain,
-        calls,
+        answer: said.answer(),
+        chain: said.text,
+        calls: said.calls,
         votes,
         abandoned_calls: answered.abandoned_calls,
         prompt_tokens: answered.prompt_tokens,

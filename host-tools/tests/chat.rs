@@ -38,7 +38,7 @@ Tell me a story about a dog.
     let lines: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [warm, so_far, reset, story, anew, bench] = &lines[..] else { panic!("{lines:?}") };
-    let call = json!({ "name": "read", "arguments": "temp,kitchen", "result": "23.4" });
+    let call = json!({ "name": "read", "arguments": "temp, kitchen", "result": "23.4" });
     assert_eq!(warm["calls"], json!([call]));
     assert!(warm["text"].as_str().unwrap().contains("23.4"), "{warm}");
     assert_eq!(story["last"]["Done"]["stop"], "Cancelled", "{story}");

@@ -16,9 +16,6 @@ use crate::app::{Answer, AppError};
 use crate::console::{Console, Counter};
 use crate::protocol::{Ask, Request, Stop};
 
-/// Tools that set an actuator of their name, as in `fan(3)`, beside `read`, `set` and `run`.
-pub const ACTUATORS: [&str; 9] = ["led", "fan", "pump", "relay", "door", "servo", "timer", "lamp", "show"];
-
 /// The memory of a question on a device.
 pub const MEMORY: Memory = Memory { message_bytes: 768, call_bytes: 96, result_bytes: 96, history_bytes: 0 };
 
@@ -56,24 +53,19 @@ pub fn with_tools<R>(asked: &Ask<'_>, work: impl FnOnce(&mut Tools<'_, '_>) -> R
     }
 }
 
+/// The named tools, in the order in which they are offered.
+pub const NAMED_TOOLS: [&str; 4] = ["read", "set", "timer", "run"];
+
 /// Hands over the tools around a device.
 pub fn with_tools_of<R>(device: &RefCell<impl Device>, work: impl FnOnce(&mut Tools<'_, '_>) -> R) -> R {
     let (mut read, mut set, mut program) = (Read(device), Set(device), Program::new());
-    let mut actuators = ACTUATORS.map(|name| Actuator { device, name });
-    let [a, b, c, d, e, f, g, h, i] = &mut actuators;
+    let mut timer = Actuator { device, name: NAMED_TOOLS[2] };
+    let [name_read, name_set, name_timer, name_run] = NAMED_TOOLS;
     let mut named = [
-        NamedTool::new("read", &mut read),
-        NamedTool::new("set", &mut set),
-        NamedTool::new("run", &mut program),
-        NamedTool::new(ACTUATORS[0], a),
-        NamedTool::new(ACTUATORS[1], b),
-        NamedTool::new(ACTUATORS[2], c),
-        NamedTool::new(ACTUATORS[3], d),
-        NamedTool::new(ACTUATORS[4], e),
-        NamedTool::new(ACTUATORS[5], f),
-        NamedTool::new(ACTUATORS[6], g),
-        NamedTool::new(ACTUATORS[7], h),
-        NamedTool::new(ACTUATORS[8], i),
+        NamedTool::new(name_read, &mut read),
+        NamedTool::new(name_set, &mut set),
+        NamedTool::new(name_timer, &mut timer),
+        NamedTool::new(name_run, &mut program),
     ];
     let mut calculator = Calculator::new();
     work(&mut Tools::new(&mut named).with_calculator(&mut calculator))

@@ -11,7 +11,7 @@ use sprat::tools::Device;
 use sprat::{Engine, Image, Kernels, Sampler, SamplerConfig, Session, Team};
 
 use crate::app::AppError;
-use crate::ask::ACTUATORS;
+use crate::ask::NAMED_TOOLS;
 use crate::console::message::{Board, Last, MOST_VOTES, Piece, Refusal, Totals};
 use crate::console::{Command, Counter, Gone, Port, PortMemory, Serial};
 use crate::memory::limits_for_context;
@@ -168,7 +168,7 @@ impl<S: Serial, D: Peripherals> Conversation<'_, '_, '_, '_, '_, '_, '_, S, D> {
                     Last::Ok
                 }
                 Ok(Command::Tools) => {
-                    ["<<", "read", "set", "run"].iter().chain(&ACTUATORS).for_each(|name| {
+                    ["<<"].iter().chain(&NAMED_TOOLS).for_each(|name| {
                         self.port.piece(&Piece::Tool(name));
                     });
                     Last::Ok

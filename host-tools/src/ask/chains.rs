@@ -40,6 +40,20 @@ pub struct Said {
 }
 
 impl Said {
+    /// Takes in what happened.
+    pub(super) fn hear(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Text(text) => self.text.push_str(text),
+            Event::Call { name, arguments } => self.calls.push(CallReport::new(name, arguments)),
+            Event::Result { result, inserted } => {
+                self.text.push_str(inserted);
+                self.calls.last_mut().into_iter().for_each(|call| call.result = result.to_owned());
+            }
+            Event::Token(_) => self.tokens += 1,
+            Event::Abandoned(_) => {}
+        }
+    }
+
     /// What stands behind `####`, or else behind the last result, or else all.
     pub fn answer(&self) -> String {
         final_answer(&self.text, &self.calls)
@@ -74,23 +88,13 @@ pub fn chains(
     let mut all = Vec::new();
     for sampler in samplers {
         session.rewind(&mark, sampler)?;
-        let before = session.statistics().written_tokens;
         let mut said = Said::default();
         with_tools(&question.asked, |tools| {
             session.answer(tools, |event| {
-                match event {
-                    Event::Text(text) => said.text.push_str(text),
-                    Event::Call { name, arguments } => said.calls.push(CallReport::new(name, arguments)),
-                    Event::Result { result, inserted } => {
-                        said.text.push_str(inserted);
-                        said.calls.last_mut().into_iter().for_each(|call| call.result = result.to_owned());
-                    }
-                    Event::Token(_) | Event::Abandoned(_) => {}
-                }
+                said.hear(&event);
                 ControlFlow::Continue(())
             })
         })?;
-        said.tokens = session.statistics().written_tokens - before;
         all.push(said);
     }
     Ok(all)

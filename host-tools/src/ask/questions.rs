@@ -24,7 +24,7 @@ pub enum Check {
     Exact,
     /// The whole answer is the refusal.
     Refusal,
-    /// Each of the expected words, separated by `|`, is in the answer.
+    /// Each of the expected texts, separated by `|`, is in the answer, as one of its words.
     Contains,
 }
 
@@ -121,22 +121,31 @@ impl Known {
         }
     }
 
-    /// Whether what is [`judged`](Self::judged) is right.
+    /// Whether what is [judged](Self::judged) is right.
     pub fn is_right(&self, judged: &str) -> bool {
         match self.check {
             Check::Number => normalized(judged) == normalized(&self.expect),
             Check::Call | Check::Exact | Check::Refusal => judged == self.expect.trim(),
-            Check::Contains => self.expect.split('|').all(|word| judged.contains(word)),
+            Check::Contains => self.expect.split('|').all(|text| holds(judged, text)),
         }
     }
 
-    /// The same of a vote's answer, which is [`normalized`].
+    /// The same of a vote's answer, in the form in which votes compare answers.
     pub fn is_right_normalized(&self, answer: &str) -> bool {
         match self.check {
-            Check::Contains => self.expect.split('|').all(|word| answer.contains(&normalized(word))),
+            Check::Contains => self.expect.split('|').all(|text| holds(answer, &normalized(text))),
             _ => answer == normalized(&self.expect),
         }
     }
+}
+
+/// Whether `word` is in a text, and not only as a part of another word.
+fn holds(text: &str, word: &str) -> bool {
+    let is_part = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
+    text.match_indices(word).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + word.len()..]);
+        !is_part(before.chars().next_back()) && !is_part(behind.chars().next())
+    })
 }
 
 #[cfg(test)]
@@ -196,6 +205,7 @@ mod tests {
         assert!(!call.is_right(&call.judged(&said("", vec![wrong, right]))));
         let contains = known(Check::Contains, "fox|Moon");
         assert!(contains.is_right("A fox saw the Moon.") && !contains.is_right("A fox saw the moon."));
+        assert!(!contains.is_right("Foxes and a foxglove saw the Moon."), "a part of a word is not the word");
         assert!(contains.is_right_normalized("a fox saw the moon"));
         assert!(known(Check::Refusal, "No.").is_right("No.") && !known(Check::Exact, "No.").is_right("no"));
     }

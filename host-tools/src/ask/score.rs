@@ -144,8 +144,9 @@ pub fn score(
     let next = AtomicUsize::new(0);
     let take = || {
         let index = next.fetch_add(1, Ordering::Relaxed);
+        let known = *all.get(index)?;
         progress.inc(1);
-        all.get(index).map(|known| (index, *known))
+        Some((index, known))
     };
     let mut outcomes = thread::scope(|scope| {
         let workers: Vec<_> =

@@ -163,13 +163,15 @@ mod tests {
     }
 
     struct Ends<'l> {
-        to_board: std::vec::IntoIter<u8>,
+        to_board: &'l [u8],
         from_board: &'l mut Vec<u8>,
     }
 
     impl Serial for Ends<'_> {
         fn read(&mut self) -> Option<u8> {
-            self.to_board.next()
+            let (&byte, rest) = self.to_board.split_first()?;
+            self.to_board = rest;
+            Some(byte)
         }
         fn write(&mut self, bytes: &[u8]) {
             self.from_board.extend_from_slice(bytes);
@@ -185,7 +187,7 @@ mod tests {
                 return Ok(());
             }
             let mut said = Vec::new();
-            let mut ends = Ends { to_board: bytes.to_vec().into_iter(), from_board: &mut said };
+            let mut ends = Ends { to_board: bytes, from_board: &mut said };
             let mut port = Port::new(&mut ends, &mut self.memory);
             while let Ok(command) = port.command() {
                 self.served.push(command);

@@ -65,7 +65,7 @@ impl Parameter {
 pub struct Model {
     /// Its numbers.
     pub shape: Shape,
-    /// All that is learned: the embedding, six tensors a layer (see [`LAYER`]), the last norm.
+    /// All that is learned: the embedding, six tensors a layer (see `LAYER`), the last norm.
     pub parameters: Vec<Parameter>,
     /// Whether weights and the inputs of matrices are rounded to int8, in groups of [`GROUP`] elements, on the way forward.
     pub quantizes: bool,

@@ -8,14 +8,19 @@ use crate::{run, setup};
 const TOOLS: &[&str] = &["--package", "sprat-tools", "--no-default-features"];
 const BOARD: &str = "qemu-mps2-an386";
 const CHECKPOINT: &str = "models/assistant";
-const QUESTION: &str = "What is the capital of France?";
+/// What a token takes is counted on this one, in the form that the checkpoint was trained on.
+const COUNTED: &str = "<|user|>What is the capital of France?<|assistant|>";
+/// A fact to look up, a sum that a tool computes, a sensor to read, and something new to write.
+const QUESTIONS: [&str; 4] = [
+    "What is the capital of Japan?",
+    "Tom has 12 apples. He buys 30 more and gives 7 to Anna. How many apples does Tom have left?",
+    "How warm is it in the kitchen?",
+    "Tell me a story about a fox and a lamp.",
+];
 
-/// Packs the default checkpoint, prints its plan, builds the firmware around it, boots it and shows its answer
-/// to the question given, or to one of its own.
+/// Packs the default checkpoint, prints its plan, builds the firmware around it, boots it and shows its answers to the
+/// question given, or to some of its own.
 pub fn demo(arguments: &[String]) -> Result<()> {
-    let question = if arguments.is_empty() { QUESTION.to_string() } else { arguments.join(" ") };
-    // The form that the checkpoint was trained on.
-    let prompt = format!("<|user|>{question}<|assistant|>");
     step("What is needed");
     setup::targets(&[setup::BOARD_TARGET])?;
     setup::emulator()?;
@@ -28,9 +33,16 @@ pub fn demo(arguments: &[String]) -> Result<()> {
     std::fs::create_dir_all(run::root().join("target/demo"))?;
     sprat("Pack the checkpoint", &["pack", CHECKPOINT, "-o", packed])?;
     sprat("What it needs on the board", &["plan", packed, "--board", BOARD])?;
-    let ask = ["emulate", packed, "--board", BOARD, "--special", "--prompt", &prompt];
-    sprat("Build the firmware, boot it, ask", &ask)?;
-    println!("\nAsk something else: cargo demo Give me the capital of Japan.");
+    let count = ["emulate", packed, "--board", BOARD, "--special", "--prompt", COUNTED];
+    sprat("Build the firmware, boot it, count", &count)?;
+    let asked = arguments.join(" ");
+    let questions = if asked.is_empty() { &QUESTIONS[..] } else { &[&*asked] };
+    for question in questions {
+        let sensor = ["--sensor", "temp,kitchen=23.4"];
+        let ask = [&["ask", packed, question, "--board", BOARD], &sensor[..]].concat();
+        sprat("Ask it, with tools, on the board", &ask)?;
+    }
+    println!("\nAsk something else: cargo demo Give me the capital of Italy.");
     Ok(())
 }
 

@@ -11,7 +11,7 @@
 //! | 0 | 4 | tokens P, at least 1 |
 //! | 4 | 4 | bytes that follow the header, padding included |
 //! | 8 | 1 | how keys and values are kept: 0 `q8`, 1 `f16`, 2 `f32` |
-//! | 9 | 1 | 0, or 1 and the number of the [`Role`](crate::chat::Role) of the last message, if the text is messages of the chat template |
+//! | 9 | 1 | 0, or 1 and the number of the [`Role`] of the last message, if the text is messages of the chat template |
 //! | 10 | 2 | components of a stored head: `head_dim`, for `q8` rounded up by the runtime to what its kernels take |
 //! | 12 | 4 | reserved, zero |
 //! | 16 | 4 P | the tokens, `u32` |

@@ -179,7 +179,7 @@ fn questions_calls_statistics_reset_and_bench() {
     let replies = replies(&served(messages(script), None), script.len());
     assert!(replies[1].tools >= 4);
     assert_eq!([0, 1, 2, 6].map(|index: usize| replies[index].last), [Some(Last::Ok); 4]);
-    assert_eq!(replies[3].calls, [("read".into(), "temp,kitchen".into())]);
+    assert_eq!(replies[3].calls, [("read".into(), "temp, kitchen".into())]);
     assert!(replies[3].text.contains("=> 23.4"), "{:?}", replies[3]);
     let (first, second, so_far) = (done(&replies[3]), done(&replies[4]), totals(&replies[5]));
     assert_eq!((so_far.turns, so_far.calls), (2, first.calls + second.calls));

@@ -87,7 +87,7 @@ pub const CHECKS: &[Check] = &[
             "boards/support/src/heap.rs",
             "host-tools/src/main.rs",
             "host-tools/train/examples/speed.rs",
-            "tests/e2e/tests/hostile_files.rs",
+            "tests/e2e/tests/hostile_files/main.rs",
         ],
         files: ".rs",
     },

@@ -47,7 +47,7 @@ fn a_text_read_before_gives_the_answer_of_reading_it() {
 }
 
 /// The model is so sure of what it knows that chains at temperature 1 are all the same.
-const WARM: f32 = 1.4;
+const WARM: f32 = 2.0;
 
 /// The votes of nine chains, and the answers of the same chains run by hand.
 fn vote(seed: u64) -> (String, f32, Vec<String>) {

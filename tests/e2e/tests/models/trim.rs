@@ -66,7 +66,7 @@ fn the_default_model_speaks_of_one_thing() {
     let questions = "<|user|>What is the capital of France?<|assistant|>The capital of France is Paris.<|end|>\n\
         <|user|>What is the capital of Japan?<|assistant|>The capital of Japan is Tokyo.<|end|>\n";
     let report = check(&repository().join("models/assistant"), None, questions, "Once, a fox — 你好.");
-    assert_eq!(report.tokens_before, 1024);
+    assert_eq!(report.tokens_before, 832);
     assert!(report.tokens_kept < 400, "{report:?}");
     assert_eq!(report.text.before, report.text.after);
 }

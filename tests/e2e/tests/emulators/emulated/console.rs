@@ -117,7 +117,7 @@ fn a_conversation_with_the_board_is_the_one_with_the_laptop() {
         let calls = &line(index).calls;
         calls.iter().map(|call| (call.written(), call.result.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(read(2), [("read(temp,kitchen)".to_owned(), "23.4".to_owned())]);
+    assert_eq!(read(2), [("read(temp, kitchen)".to_owned(), "23.4".to_owned())]);
     assert_eq!(read(13), [("17*23".to_owned(), "391".to_owned())]);
     let so_far = totals(line(4));
     assert_eq!(so_far.turns, 2);

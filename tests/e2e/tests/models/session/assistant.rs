@@ -33,7 +33,7 @@ fn without_tools_the_model_is_on_its_own() {
 fn sensors_are_read_and_actuators_are_set() {
     let report = asked("Tell me the temperature in the kitchen", &["humidity=40", "temp,kitchen=31.7"], true);
     let call = &report.calls[0];
-    assert_eq!((&*call.name, &*call.arguments, &*call.result), ("read", "temp,kitchen", "31.7"));
+    assert_eq!((&*call.name, &*call.arguments, &*call.result), ("read", "temp, kitchen", "31.7"));
     assert_eq!(report.answer, "It is 31.7 degrees in the kitchen.", "{}", report.chain);
 
     let report = asked("Tell me the temperature in the kitchen", &[], true);
@@ -41,7 +41,12 @@ fn sensors_are_read_and_actuators_are_set() {
 
     let report = asked("Please turn on the green led.", &[], true);
     let call = &report.calls[0];
-    assert_eq!((&*call.name, &*call.arguments, &*call.result), ("led", "green,on", "ok"), "{}", report.chain);
+    assert_eq!(
+        (&*call.name, &*call.arguments, &*call.result),
+        ("set", "led, green, on", "ok"),
+        "{}",
+        report.chain
+    );
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn where_the_model_has_no_token_the_call_is_given_up() {
     with_engine(noise(), |engine| {
         let mut memory = [0; Memory::SMALL.bytes()];
         // It may write what opens a call, and a word, but nothing that a call could have.
-        let mut allowed = [0u32; 32];
+        let mut allowed = [0u32; 832 / 32];
         [OPEN_CALCULATION, 60].iter().for_each(|token| allowed[*token as usize / 32] |= 1 << (token % 32));
         let options = Options { max_tokens: 12, allowed: Some(&allowed), ..Options::DEFAULT };
         let mut session = Session::new(engine, random(1), &mut memory, Memory::SMALL, options).unwrap();

@@ -81,7 +81,7 @@ fn an_endless_call_stops_at_its_limit() {
     // 33 tokens and one to open it.
     assert_eq!((end, heard.calls.len(), heard.abandoned), (End::Limit, 0, 4), "{}", heard.text);
     // With them: it writes digits for ever. The call is closed when its memory is full, or its tokens are used up.
-    let bias = [(OPEN_CALCULATION, 200.0), (26, 100.0), (END, f32::NEG_INFINITY)];
+    let bias = [(OPEN_CALCULATION, 200.0), (27, 100.0), (END, f32::NEG_INFINITY)];
     let (end, heard) = endless(Options { bias: &bias, constrain_calls: true, ..options });
     assert_eq!((end, heard.abandoned), (End::Limit, 0), "{}", heard.text);
     let lengths: Vec<_> = heard.calls.iter().map(|(_, expression)| expression.len()).collect();

@@ -12,13 +12,13 @@ use sprat_tools::model::Model;
 use sprat_tools::pack::{self, PackOptions};
 
 const DEFAULT: &str = "models/assistant";
-const VOCAB_SIZE: usize = 1024;
+const VOCAB_SIZE: usize = 832;
 const HIDDEN: usize = 16;
 
 /// Tokens of the default tokenizer.
 pub const END: u32 = 3;
-pub const OPEN_CALCULATION: u32 = 4;
-pub const OPEN_WORK: u32 = 6;
+pub const OPEN_CALCULATION: u32 = 5;
+pub const OPEN_WORK: u32 = 7;
 
 pub fn assistant() -> Model {
     let path = repository().join(DEFAULT).join("assistant-q8.sprat");

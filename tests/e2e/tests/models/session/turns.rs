@@ -42,13 +42,13 @@ fn an_answer_ends_at_its_limit_or_at_the_first_stop_text() {
 #[test]
 fn masks_and_bias_choose_the_tokens() {
     // The ten digits of the default tokenizer.
-    let mut digits = [0u32; 1024 / 32];
-    (25..35).for_each(|token| digits[token / 32] |= 1 << (token % 32));
+    let mut digits = [0u32; 832 / 32];
+    (26..36).for_each(|token| digits[token / 32] |= 1 << (token % 32));
     let options = Options { max_tokens: 50, allowed: Some(&digits), ..Options::DEFAULT };
     let (end, heard) = noise_answer(options, random(1));
     assert_eq!(end, End::Limit);
     assert!(heard.text.len() == 50 && heard.text.bytes().all(|byte| byte.is_ascii_digit()), "{}", heard.text);
-    let options = Options { bias: &[(30, 100.0), (31, 100.0), (31, -200.0)], ..options };
+    let options = Options { bias: &[(31, 100.0), (32, 100.0), (32, -200.0)], ..options };
     assert_eq!(noise_answer(options, random(1)).1.text, "5".repeat(50));
 }
 
