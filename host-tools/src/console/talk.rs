@@ -18,9 +18,10 @@ a question, or
   /tools                      what the model can call
   /sensor PLACE=VALUE         what a scripted sensor reads, as in /sensor temp,kitchen=23.4
   /votes K                    let K chains vote on every answer; 0 for one answer
+  /history on|off             whether the model reads what was said before; off, every question is one of its own
   /cancel N                   end the next answer after N pieces of its text
-  /stats                      what the conversation took so far
-  /reset                      forget the conversation
+  /stats                      what it took so far
+  /reset                      forget the conversation and what it took
   /bench                      how long tokens take; forgets the conversation
   /info                       the board and the model on it
   /quit                       leave";
@@ -171,6 +172,14 @@ impl Talk {
                 self.how.votes = votes
                     .with_context(|| format!("/votes {argument}: a number up to {MOST_VOTES} is expected"))?;
                 return Ok(Next::Noted(format!("votes: {}", self.how.votes)));
+            }
+            "history" => {
+                self.how.history = match argument {
+                    "on" => true,
+                    "off" => false,
+                    _ => bail!("/history {argument}: on or off is expected"),
+                };
+                return Ok(Next::Noted(format!("history: {argument}")));
             }
             "cancel" => {
                 let pieces = argument.parse::<usize>();

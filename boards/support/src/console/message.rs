@@ -26,7 +26,7 @@ pub const MOST_VOTES: u32 = 8;
 pub enum Message<'a> {
     /// Who is there? Answered with [`Piece::Board`].
     Info,
-    /// The next turn of the conversation.
+    /// A question, or the next turn of a conversation.
     Ask {
         /// What is said.
         text: &'a str,
@@ -73,10 +73,14 @@ pub struct How {
     pub seed: u64,
     /// Chains that are sampled and vote, up to [`MOST_VOTES`]; one answer without a vote below 2.
     pub votes: u32,
+    /// Whether the model reads what was said before, too. Else it is a question of its own, and what was said before is
+    /// forgotten.
+    pub history: bool,
 }
 
 impl How {
-    /// The likeliest tokens, with tools, without votes.
+    /// The likeliest tokens, with tools, without votes, each question on its own: small models were trained on one
+    /// question at a time, and mix up what was said before.
     pub const DEFAULT: Self = Self {
         tools: true,
         max_tokens: 160,
@@ -87,6 +91,7 @@ impl How {
         repetition_penalty: 1.0,
         seed: 0,
         votes: 0,
+        history: false,
     };
 
     /// How tokens are chosen.
@@ -212,9 +217,9 @@ pub struct Done {
 /// What a conversation took so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Turns.
+    /// Questions and turns.
     pub turns: u32,
-    /// Tokens in the context.
+    /// Tokens in the context: of the last question alone, unless conversations have a history.
     pub position: u32,
     /// Tokens that the context holds.
     pub context_tokens: u32,

@@ -8,15 +8,34 @@ use super::port::Command;
 /// What a line begins with that is a person's turn.
 pub(super) const PROMPT: &[u8] = b"> ";
 /// What can be typed beside questions.
-const HELP: &str = "a question, or /reset /stats /tools /bench /info /votes K";
+const HELP: &str = "a question, or /reset /stats /tools /bench /info /votes K /history on|off";
 
-/// What a line asks for; `None` for one that is dealt with. `how` is how this person's questions are answered.
+/// What a person chose for all questions to come.
+// All zero at first, as the memory of a wire has to be.
+#[derive(Debug)]
+pub(super) struct Habits {
+    votes: u32,
+    history: bool,
+}
+
+impl Habits {
+    /// As [`How::DEFAULT`].
+    pub const fn new() -> Self {
+        Self { votes: How::DEFAULT.votes, history: How::DEFAULT.history }
+    }
+
+    const fn how(&self) -> How {
+        How { votes: self.votes, history: self.history, ..How::DEFAULT }
+    }
+}
+
+/// What a line asks for; `None` for one that is dealt with. `habits` is how this person's questions are answered.
 pub(super) fn command(
     line: &str,
-    how: &mut How,
+    habits: &mut Habits,
     write: &mut impl FnMut(&[u8]),
 ) -> Result<Option<Command>, Refusal> {
-    let Some(words) = line.strip_prefix('/') else { return Ok(Some(Command::Ask(*how))) };
+    let Some(words) = line.strip_prefix('/') else { return Ok(Some(Command::Ask(habits.how()))) };
     let (name, argument) = words.split_once(' ').unwrap_or((words, ""));
     Ok(Some(match (name, argument.trim()) {
         ("reset", "") => Command::Reset,
@@ -29,7 +48,15 @@ pub(super) fn command(
             if votes > MOST_VOTES {
                 return Err(Refusal::Votes { most: MOST_VOTES });
             }
-            how.votes = votes;
+            habits.votes = votes;
+            return Ok(None);
+        }
+        ("history", "on") => {
+            habits.history = true;
+            return Ok(None);
+        }
+        ("history", "off") => {
+            habits.history = false;
             return Ok(None);
         }
         ("help", _) => {
@@ -179,12 +206,15 @@ mod tests {
 
     #[test]
     fn a_line_is_a_question_or_a_command() {
-        let mut how = How::DEFAULT;
-        let mut typed = |line: &str| command(line, &mut how, &mut |_| {});
+        let mut habits = Habits::new();
+        let mut typed = |line: &str| command(line, &mut habits, &mut |_| {});
         assert_eq!(typed("/reset"), Ok(Some(Command::Reset)));
         assert_eq!(typed("/votes 9"), Err(Refusal::Votes { most: MOST_VOTES }));
         assert_eq!(typed("/votes 5"), Ok(None));
         assert_eq!(typed("/reset all"), Err(Refusal::Unknown));
         assert_eq!(typed("1/2?"), Ok(Some(Command::Ask(How { votes: 5, ..How::DEFAULT }))));
+        assert_eq!(typed("/history"), Err(Refusal::Unknown));
+        assert_eq!(typed("/history on"), Ok(None));
+        assert_eq!(typed("and?"), Ok(Some(Command::Ask(How { votes: 5, history: true, ..How::DEFAULT }))));
     }
 }

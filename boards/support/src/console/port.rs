@@ -44,15 +44,14 @@ enum Asker {
     Program(u32),
 }
 
-/// The memory of a [`Port`], in a static: it would be much of a stack.
+/// The memory of a [`Port`], in a static: it would be much of a stack. All zero at first, so that flash holds no copy.
 #[derive(Debug)]
 pub struct PortMemory {
     decoder: Decoder,
     encoder: Encoder,
     line: Line,
     text: String<TEXT_BYTES>,
-    /// How a person is answered.
-    how: How,
+    habits: person::Habits,
     asker: Asker,
     /// Whether text is ignored.
     is_programs: bool,
@@ -60,8 +59,7 @@ pub struct PortMemory {
     previous: u8,
     /// Parts of the answer so far.
     parts: u32,
-    /// The end of the last answer to a program, for a message that comes again.
-    last: Option<(Header, Last)>,
+    answered: Answered,
     damaged_frames: u32,
 }
 
@@ -79,14 +77,30 @@ impl PortMemory {
             encoder: Encoder::new(),
             line: Line::new(),
             text: String::new(),
-            how: How::DEFAULT,
+            habits: person::Habits::new(),
             asker: Asker::Person,
             is_programs: false,
             previous: 0,
             parts: 0,
-            last: None,
+            answered: Answered { is_any: false, header: Header { number: 0, part: 0 }, last: Last::Ok },
             damaged_frames: 0,
         }
+    }
+}
+
+/// The end of the last answer to a program, for a message that comes again.
+#[derive(Debug)]
+struct Answered {
+    /// Whether there was one. No `Option`, which would not be zero at first.
+    is_any: bool,
+    header: Header,
+    last: Last,
+}
+
+impl Answered {
+    /// Whether it is the message that was answered last.
+    fn is(&self, header: Header) -> bool {
+        self.is_any && self.header.number == header.number
     }
 }
 
@@ -139,7 +153,7 @@ impl<'p, S: Serial> Port<'p, S> {
                 }
                 Some(Heard::Byte(byte)) => self.typed(byte),
                 Some(Heard::Frame(frame)) => {
-                    let (number, is_again) = (frame.header.number, is_again(self.memory.last, frame.header));
+                    let (number, is_again) = (frame.header.number, self.memory.answered.is(frame.header));
                     // A text is kept, since the decoder goes on while it is answered.
                     let text = (!is_again).then_some(&mut self.memory.text);
                     let asked = asked(frame.body, text);
@@ -176,7 +190,7 @@ impl<'p, S: Serial> Port<'p, S> {
                     let asked = asked(frame.body, None);
                     if self.memory.asker == Asker::Program(header.number) {
                         self.piece(&Piece::Working);
-                    } else if is_again(self.memory.last, header) {
+                    } else if self.memory.answered.is(header) {
                         self.repeat();
                     } else {
                         let last = match asked {
@@ -228,7 +242,8 @@ impl<'p, S: Serial> Port<'p, S> {
                 self.prompt();
             }
             Asker::Program(number) => {
-                self.memory.last = Some((Header { number, part: self.memory.parts }, last));
+                let header = Header { number, part: self.memory.parts };
+                self.memory.answered = Answered { is_any: true, header, last };
                 self.repeat();
             }
         }
@@ -240,9 +255,8 @@ impl<'p, S: Serial> Port<'p, S> {
     }
 
     fn repeat(&mut self) {
-        if let Some((header, last)) = self.memory.last {
-            self.send(header, &Answer::Last(last));
-        }
+        let Answered { header, last, .. } = self.memory.answered;
+        self.send(header, &Answer::Last(last));
     }
 
     fn send(&mut self, header: Header, answer: &impl Serialize) {
@@ -284,7 +298,7 @@ impl<'p, S: Serial> Port<'p, S> {
             }
             return None;
         }
-        let PortMemory { line, how, text, asker, .. } = &mut *self.memory;
+        let PortMemory { line, habits, text, asker, .. } = &mut *self.memory;
         match line.push(byte, |bytes| self.serial.write(bytes)) {
             Typed::More => return None,
             Typed::Interrupt => {
@@ -300,7 +314,7 @@ impl<'p, S: Serial> Port<'p, S> {
         *asker = Asker::Person;
         let command = match text.trim().is_empty() {
             true => Ok(None),
-            false => person::command(text.trim(), how, &mut |bytes| self.serial.write(bytes)),
+            false => person::command(text.trim(), habits, &mut |bytes| self.serial.write(bytes)),
         };
         match command {
             Ok(Some(command)) => return Some(command),
@@ -309,11 +323,6 @@ impl<'p, S: Serial> Port<'p, S> {
         }
         None
     }
-}
-
-/// Whether it is the message that was answered last.
-fn is_again(last: Option<(Header, Last)>, header: Header) -> bool {
-    last.is_some_and(|(answered, _)| answered.number == header.number)
 }
 
 /// What a message asks for. Its text goes to `keep`.

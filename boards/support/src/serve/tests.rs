@@ -185,6 +185,8 @@ fn questions_calls_statistics_reset_and_bench() {
     assert_eq!((so_far.turns, so_far.calls), (2, first.calls + second.calls));
     assert_eq!(so_far.written_tokens, first.written_tokens + second.written_tokens);
     assert!(so_far.position > 0 && so_far.logits_hash != 0);
+    // Each question is one of its own.
+    assert_eq!((&replies[4].text, second.read_tokens), (&replies[3].text, first.read_tokens));
     assert!(first.reading > 0 && first.writing > 0 && first.calling > 0);
     let anew = totals(&replies[7]);
     assert_eq!((anew.turns, anew.position, anew.read_tokens), (0, 0, 0));
@@ -237,12 +239,19 @@ fn chains_vote_and_the_winner_stays_in_the_conversation() {
 
 #[test]
 fn conversations_outlive_their_context() {
-    let script: Vec<_> = (0..20).map(|_| ask(WARM)).chain([Message::Totals]).collect();
+    let how = How { history: true, ..How::DEFAULT };
+    let turn = Message::Ask { text: WARM, how };
+    let script: Vec<_> = (0..20).map(|_| turn).chain([Message::Totals, ask(WARM), Message::Totals]).collect();
     let replies = replies(&served(messages(script.iter().copied()), None), script.len());
     replies[..20].iter().for_each(|reply| _ = done(reply));
     let totals = totals(&replies[20]);
     assert!(totals.turns == 20 && totals.dropped_turns > 0, "{totals:?}");
     assert!(totals.read_tokens + totals.written_tokens > totals.context_tokens, "{totals:?}");
+    // And end with a question that wants nothing of them.
+    let (first, alone) = (done(&replies[0]), done(&replies[21]));
+    assert_eq!((&replies[21].text, alone.read_tokens), (&replies[0].text, first.read_tokens));
+    let after = self::totals(&replies[22]);
+    assert!(after.turns == 21 && after.position < totals.position, "{after:?}");
 }
 
 #[test]

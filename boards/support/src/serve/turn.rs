@@ -28,6 +28,9 @@ impl<S: Serial, D: Peripherals> Conversation<'_, '_, '_, '_, '_, '_, '_, S, D> {
         if how.votes > MOST_VOTES {
             return Err(Failure { refusal: Refusal::Votes { most: MOST_VOTES }, is_fatal: false });
         }
+        if !how.history {
+            self.session.begin_anew().map_err(Failure::fatal)?;
+        }
         let before = *self.session.statistics();
         self.session.options_mut().max_tokens = how.max_tokens as usize;
         self.session.say(Role::User, self.port.text()).map_err(Failure::harmless)?;

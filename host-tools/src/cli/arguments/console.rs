@@ -33,6 +33,9 @@ pub(in crate::cli) struct ChatArguments {
     #[arg(long, value_name = "K", default_value_t = 0,
         value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_VOTES)))]
     votes: u32,
+    /// Let the model read what was said before, too. The default model was trained on one question at a time
+    #[arg(long)]
+    history: bool,
     /// Tokens of an answer at most
     #[arg(long, value_name = "TOKENS", default_value_t = How::DEFAULT.max_tokens)]
     max_tokens: u32,
@@ -63,6 +66,7 @@ impl ChatArguments {
             repetition_penalty: sampler.repetition_penalty,
             seed: self.sampling.seed,
             votes: self.votes,
+            history: self.history,
         }
     }
 }

@@ -19,8 +19,11 @@ const SCRIPT: &str = "\
 /tools
 /sensor temp,kitchen=23.4
 How warm is it in the kitchen?
-How warm is it here?
+/history on
+What is the capital of France?
+How warm is it in the kitchen?
 /stats
+/history off
 /reset
 /cancel 3
 Tell me a story about a dog.
@@ -98,7 +101,7 @@ fn a_conversation_with_the_board_is_the_one_with_the_laptop() {
     let on_laptop = spoken(&mut talk);
     talk.leave().unwrap();
 
-    assert_eq!(on_board.len(), 14);
+    assert_eq!(on_board.len(), 15);
     for (device, laptop) in on_board.iter().zip(&on_laptop) {
         assert!(device.is_whole && laptop.is_whole, "{}", device.line);
         let ends = |outcome: &Outcome| {
@@ -118,23 +121,26 @@ fn a_conversation_with_the_board_is_the_one_with_the_laptop() {
         calls.iter().map(|call| (call.written(), call.result.clone())).collect::<Vec<_>>()
     };
     assert_eq!(read(2), [("read(temp, kitchen)".to_owned(), "23.4".to_owned())]);
-    assert_eq!(read(13), [("17*23".to_owned(), "391".to_owned())]);
-    let so_far = totals(line(4));
-    assert_eq!(so_far.turns, 2);
+    assert_eq!(read(14), [("17*23".to_owned(), "391".to_owned())]);
+    let so_far = totals(line(5));
+    assert_eq!(so_far.turns, 3);
+    // Two of them are turns of one conversation with the first, and all are in the context.
+    let [first, ..] = [2, 3, 4].map(|index| done(line(index)));
+    assert!(so_far.position > 2 * (first.read_tokens + first.written_tokens), "{so_far:?}");
     assert!(so_far.stack_used_bytes > 0, "{so_far:?}");
-    assert_eq!(done(line(6)).stop, Stop::Cancelled);
-    assert_eq!((totals(line(8)).turns, totals(line(8)).position), (0, 0));
-    assert_eq!(line(9).calls, line(2).calls);
-    let (_, votes, chains) = line(10).verdict.clone().unwrap();
+    assert_eq!(done(line(7)).stop, Stop::Cancelled);
+    assert_eq!((totals(line(9)).turns, totals(line(9)).position), (0, 0));
+    assert_eq!(line(10).calls, line(2).calls);
+    let (_, votes, chains) = line(11).verdict.clone().unwrap();
     assert!((1..=3).contains(&votes) && chains == 3, "{votes} of {chains}");
-    assert_eq!(totals(line(11)).turns, 2);
-    let Some(Last::Bench(Bench { written_tokens, writing, written_products, .. })) = line(12).last else {
-        panic!("{:?}", line(12))
+    assert_eq!(totals(line(12)).turns, 2);
+    let Some(Last::Bench(Bench { written_tokens, writing, written_products, .. })) = line(13).last else {
+        panic!("{:?}", line(13))
     };
     println!(
         "{} instructions a token, stack {}",
         writing / u64::from(written_tokens),
-        totals(line(11)).stack_used_bytes
+        totals(line(12)).stack_used_bytes
     );
     // Instructions: about one for each product.
     assert!(written_products < writing && writing < 4 * written_products, "{writing} for {written_products}");
