@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
 use sprat_board_support::memory::{BOARDS, Board};
 use sprat_board_support::protocol::Request;
-use sprat_emulator::firmware::{self, Built, Progress, Sizes, Source};
+use sprat_emulator::firmware::{self, Built, Form, Progress, Sizes, Source};
 use sprat_emulator::{Boot, Event, Input, boot};
 
 use crate::table::bytes;
@@ -39,8 +39,8 @@ pub struct Wanted<'a> {
     pub context: Option<u32>,
     /// Name of the kernels; the best ones of the board's core by default.
     pub kernels: Option<&'a str>,
-    /// Whether it is to answer questions with tools.
-    pub ask: bool,
+    /// What it is to do.
+    pub form: Form,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -48,7 +48,7 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// A model on a board with nothing out of the ordinary, built in silence.
     pub const fn new(board: &'a str, model: &'a Path) -> Self {
-        Self { board, model, context: None, kernels: None, ask: false, progress: Progress::Silent }
+        Self { board, model, context: None, kernels: None, form: Form::Prompt, progress: Progress::Silent }
     }
 }
 
@@ -123,7 +123,7 @@ impl Emulated {
     /// # Errors
     /// A board without firmware, or a model that does not fit it, with what is missing.
     pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
-        let Wanted { board, model, context, kernels, ask, progress } = *wanted;
+        let Wanted { board, model, context, kernels, form, progress } = *wanted;
         let board = BOARDS.iter().find(|known| known.name == board).ok_or_else(|| {
             let names = BOARDS.iter().map(|board| board.name);
             let names: Vec<_> = names.chain(linux::LINUX_BOARDS.iter().map(|board| board.name)).collect();
@@ -135,7 +135,7 @@ impl Emulated {
             model.display(),
             model.display()
         );
-        let firmware = firmware::build(&Source { board, model, context, kernels, ask, progress })?;
+        let firmware = firmware::build(&Source { board, model, context, kernels, form, progress })?;
         let elf = fs::read(firmware.elf("")).context("cannot read the firmware")?;
         let sizes = firmware::sizes(board, &elf)?;
         Ok(Self { board, firmware, sizes, time_limit: Duration::from_secs(600) })

@@ -2,7 +2,7 @@
 //!
 //! From the outside in: [`import`] opens a checkpoint, [`quantize`] turns its tensors into the packed file's
 //! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it. Everything that runs
-//! a model ([`run`], [`ask`], [`logits`], [`eval`], [`bench`](mod@bench)) runs the device's own code, the crate `sprat`, so the laptop
+//! a model ([`run`], [`ask`], [`console`], [`logits`], [`eval`], [`bench`](mod@bench)) runs the device's own code, the crate `sprat`, so the laptop
 //! measures exactly what the device does. The command line is a thin layer over these modules.
 #![deny(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod boards;
 pub mod calibrate;
 pub mod chat;
 pub mod cli;
+pub mod console;
 pub mod emulate;
 pub mod eval;
 pub mod fixture;

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -17,6 +18,10 @@ const INTERRUPTED: i32 = 130;
 /// The files that an interruption has to remove.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// Whether an interruption is to be told of instead of ending the program, and how many came.
+static HELD: AtomicBool = AtomicBool::new(false);
+static CAME: AtomicU32 = AtomicU32::new(0);
+
 fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -27,6 +32,10 @@ fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
 /// The system does not let signals be handled, or they are already.
 pub fn remove_unfinished_when_interrupted() -> Result<()> {
     ctrlc::set_handler(|| {
+        // The third one in a row ends what does not listen.
+        if HELD.load(Ordering::Relaxed) && CAME.fetch_add(1, Ordering::Relaxed) < 2 {
+            return;
+        }
         // The lock is never given back: no new file can begin while the program ends.
         let files = unfinished();
         for file in files.iter() {
@@ -37,6 +46,30 @@ pub fn remove_unfinished_when_interrupted() -> Result<()> {
         std::process::exit(INTERRUPTED);
     })
     .context("cannot handle interruptions")
+}
+
+/// While there is one, the first two interruptions do not end the program.
+#[derive(Debug)]
+pub struct HeldInterrupts(());
+
+impl HeldInterrupts {
+    /// From now on, one by one.
+    pub fn hold() -> Self {
+        CAME.store(0, Ordering::Relaxed);
+        HELD.store(true, Ordering::Relaxed);
+        Self(())
+    }
+
+    /// How many came.
+    pub fn came(&self) -> u32 {
+        CAME.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for HeldInterrupts {
+    fn drop(&mut self) {
+        HELD.store(false, Ordering::Relaxed);
+    }
 }
 
 /// A name that an interruption would remove, until it is dropped.

@@ -274,6 +274,24 @@ impl<'s, 'e, 'i, 'm, 'a> Session<'s, 'e, 'i, 'm, 'a> {
         Ok(())
     }
 
+    /// Forgets all that was said and written behind what is [pinned](Self::pin), so that what comes next is the first of a
+    /// conversation. What it took so far, and the hash of the logits, go on.
+    ///
+    /// # Errors
+    /// Something is pinned, and the context [slid](Engine::slide) over it.
+    pub fn begin_anew(&mut self) -> Result<(), SessionError> {
+        if self.pinned.position > 0 && self.engine().dropped() > 0 {
+            return Err(SessionError::Forgotten);
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// Chooses otherwise from now on.
+    pub fn set_sampler(&mut self, sampler: Sampler) {
+        self.generator.set_sampler(sampler);
+    }
+
     /// The options, which may be changed between answers.
     pub fn options_mut(&mut self) -> &mut Options<'s> {
         &mut self.options

@@ -77,6 +77,8 @@ pub struct Ballot<'b> {
 pub struct Verdict<'b> {
     /// The answer of most chains; of those that have as many votes, the one that was given first.
     pub answer: &'b str,
+    /// The number of the first chain that gave it.
+    pub chain: u32,
     /// Chains that gave it.
     pub votes: u32,
     /// Chains that were asked, or as many of the longest as count.
@@ -166,6 +168,7 @@ impl<'b> Ballot<'b> {
         let cast = self.cast_votes();
         Some(Verdict {
             answer,
+            chain: winner as u32,
             votes: votes_for(winner),
             chains: most as u32,
             runner_up: others.map(votes_for).max().unwrap_or(0),

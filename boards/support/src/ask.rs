@@ -47,17 +47,25 @@ impl Device for Script<'_> {
 
 /// Hands over the tools around a scripted device; none unless they are wanted.
 pub fn with_tools<R>(asked: &Ask<'_>, work: impl FnOnce(&mut Tools<'_, '_>) -> R) -> R {
-    if !asked.tools {
-        return work(&mut Tools::none());
+    match asked.tools {
+        true => with_tools_of(&RefCell::new(Script { sensors: asked.sensors }), work),
+        false => work(&mut Tools::none()),
     }
-    let device = RefCell::new(Script { sensors: asked.sensors });
-    let (mut read, mut set, mut program) = (Read(&device), Set(&device), Program::new());
-    let mut timer = Actuator { device: &device, name: "timer" };
+}
+
+/// The named tools, in the order in which they are offered.
+pub const NAMED_TOOLS: [&str; 4] = ["read", "set", "timer", "run"];
+
+/// Hands over the tools around a device.
+pub fn with_tools_of<R>(device: &RefCell<impl Device>, work: impl FnOnce(&mut Tools<'_, '_>) -> R) -> R {
+    let (mut read, mut set, mut program) = (Read(device), Set(device), Program::new());
+    let mut timer = Actuator { device, name: NAMED_TOOLS[2] };
+    let [name_read, name_set, name_timer, name_run] = NAMED_TOOLS;
     let mut named = [
-        NamedTool::new("read", &mut read),
-        NamedTool::new("set", &mut set),
-        NamedTool::new("timer", &mut timer),
-        NamedTool::new("run", &mut program),
+        NamedTool::new(name_read, &mut read),
+        NamedTool::new(name_set, &mut set),
+        NamedTool::new(name_timer, &mut timer),
+        NamedTool::new(name_run, &mut program),
     ];
     let mut calculator = Calculator::new();
     work(&mut Tools::new(&mut named).with_calculator(&mut calculator))
@@ -115,13 +123,7 @@ pub fn ask(
         kernel,
         prompt_tokens: statistics.read_tokens,
         answer_tokens: statistics.written_tokens,
-        stop: match end {
-            End::StopText => Stop::StopText,
-            End::ContextFull => Stop::ContextFull,
-            End::Limit => Stop::Limit,
-            // Nobody cancels, and nothing but calls has a grammar.
-            End::EndToken | End::Cancelled | End::Complete | End::NoToken => Stop::EndToken,
-        },
+        stop: stop(end),
         logits_hash: session.logits_hash(),
         load: 0,
         prefill: statistics.reading,
@@ -130,6 +132,18 @@ pub fn ask(
         abandoned_calls: statistics.abandoned_calls,
         inserted_tokens: statistics.inserted_tokens,
     })
+}
+
+/// The same for whoever asked.
+pub(crate) const fn stop(end: End) -> Stop {
+    match end {
+        End::StopText => Stop::StopText,
+        End::ContextFull => Stop::ContextFull,
+        End::Limit => Stop::Limit,
+        End::Cancelled => Stop::Cancelled,
+        // Nothing but calls has a grammar.
+        End::EndToken | End::Complete | End::NoToken => Stop::EndToken,
+    }
 }
 
 /// The same on a device, in memory that is there once.

@@ -13,7 +13,10 @@ use std::{env, fs, println, vec};
 use sprat::Image;
 use sprat::format::Limits;
 
-use crate::memory::{ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, DEFAULT_MODEL, Fit, limits_for_context};
+use crate::memory::{
+    ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES, DEFAULT_MODEL,
+    Fit, limits_for_context,
+};
 
 /// Alignment of the model in flash.
 const MODEL_ALIGNMENT: usize = 64;
@@ -28,15 +31,7 @@ pub fn run(board: &Board) {
 }
 
 fn try_run(board: &Board) -> Result<(), String> {
-    // A feature of the board's own crate.
-    let board = &match env::var_os("CARGO_FEATURE_ASK") {
-        Some(_) => Board {
-            stack_bytes: board.stack_bytes + ASK_STACK_BYTES,
-            statics_bytes: board.statics_bytes + ASK_STATICS_BYTES,
-            ..*board
-        },
-        None => *board,
-    };
+    let board = &with_features(board);
     println!("cargo::rerun-if-env-changed=SPRAT_MODEL");
     println!("cargo::rerun-if-env-changed=SPRAT_CONTEXT");
     let path = model_path()?;
@@ -98,6 +93,20 @@ fn model_path() -> Result<PathBuf, String> {
         format!(
             "cannot find the packed model {model}: {error}; set SPRAT_MODEL to one (`sprat pack` makes it)"
         )
+    })
+}
+
+/// The board with what features of its own crate take of its RAM.
+fn with_features(board: &Board) -> Board {
+    let features = [
+        ("CARGO_FEATURE_ASK", ASK_STACK_BYTES, ASK_STATICS_BYTES),
+        ("CARGO_FEATURE_CONSOLE", CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES),
+    ];
+    let chosen = features.into_iter().filter(|(name, ..)| env::var_os(name).is_some());
+    chosen.fold(*board, |board, (_, stack, statics)| Board {
+        stack_bytes: board.stack_bytes + stack,
+        statics_bytes: board.statics_bytes + statics,
+        ..board
     })
 }
 

@@ -1,11 +1,15 @@
-//! Instructions executed, from the first CMSDK timer of Arm's MPS2 boards.
+//! Instructions executed, from the first CMSDK timer of Arm's MPS2 boards, and their first serial line.
 //!
 //! With `-icount shift=0` QEMU lets one nanosecond pass for each instruction; the timer counts the board's clock, so one
 //! tick is 40 instructions at 25 MHz. SysTick would wrap after 671 million instructions, less than one prompt may take;
 //! this timer wraps after 171 billion and needs no interrupt.
-//! (Arm, Cortex-M System Design Kit, chapter 4.1; Application Note AN386, table 4-1; AN505, table 6-1.)
+//! (Arm, Cortex-M System Design Kit, chapters 4.1 and 4.3; Application Note AN386, table 4-1; AN505, table 6-1.)
 
-use crate::console::Counter;
+use core::ops::ControlFlow;
+
+use cortex_m::peripheral::NVIC;
+
+use crate::console::{Counter, Serial};
 
 /// Where the timer's registers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,5 +61,80 @@ impl Counter for InstructionTimer {
         self.ticks += u64::from(self.last.wrapping_sub(value));
         self.last = value;
         self.ticks * self.instructions_per_tick
+    }
+}
+
+/// The first UART, as boards without a security extension see it.
+const UART: usize = 0x4000_4000;
+const UART_DATA: usize = 0;
+const UART_STATE: usize = 1;
+const UART_CONTROL: usize = 2;
+const UART_INTERRUPTS: usize = 3;
+const UART_DIVIDER: usize = 4;
+
+const TRANSMITTER_FULL: u32 = 1 << 0;
+const RECEIVER_FULL: u32 = 1 << 1;
+const RECEIVED: u32 = 1 << 1;
+/// Transmitter, receiver, and the receiver's interrupt.
+const UART_ENABLE: u32 = 1 << 0 | 1 << 1 | 1 << 3;
+/// Ticks of the clock for a bit: 115,200 bits a second at 25 MHz.
+const TICKS_A_BIT: u32 = 217;
+/// Bit of the receiver's interrupt, the first one.
+const RECEIVER_INTERRUPT: u32 = 1 << 0;
+
+/// The first UART of an MPS2 board, without interrupt handlers: the core sleeps until a byte has come.
+#[derive(Debug)]
+pub struct Uart(());
+
+impl Uart {
+    /// Switches it on. Interrupts are masked from now on, and only wake the core.
+    pub fn start() -> Self {
+        let uart = Self(());
+        cortex_m::interrupt::disable();
+        // SAFETY: the registers of the UART and of the interrupt controller, which nothing else uses. Interrupts are
+        // masked, so that none is taken.
+        unsafe {
+            uart.register(UART_DIVIDER).write_volatile(TICKS_A_BIT);
+            uart.register(UART_CONTROL).write_volatile(UART_ENABLE);
+            (*NVIC::PTR).iser[0].write(RECEIVER_INTERRUPT);
+        }
+        uart
+    }
+
+    fn register(&self, index: usize) -> *mut u32 {
+        core::ptr::without_provenance_mut(UART + 4 * index)
+    }
+
+    fn state(&self) -> u32 {
+        // SAFETY: reading the state has no effect on it.
+        unsafe { self.register(UART_STATE).read_volatile() }
+    }
+}
+
+impl Serial for Uart {
+    fn read(&mut self) -> Option<u8> {
+        // SAFETY: reading takes the byte that has come.
+        (self.state() & RECEIVER_FULL != 0).then(|| unsafe { self.register(UART_DATA).read_volatile() } as u8)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            while self.state() & TRANSMITTER_FULL != 0 {}
+            // SAFETY: the transmitter has room.
+            unsafe { self.register(UART_DATA).write_volatile(byte.into()) };
+        }
+    }
+
+    fn wait(&mut self) -> ControlFlow<()> {
+        if self.state() & RECEIVER_FULL == 0 {
+            // A byte that comes before the core sleeps leaves the interrupt pending, which wakes it at once.
+            cortex_m::asm::wfi();
+        }
+        // SAFETY: as above; what is taken back is the interrupt and not the byte.
+        unsafe {
+            self.register(UART_INTERRUPTS).write_volatile(RECEIVED);
+            (*NVIC::PTR).icpr[0].write(RECEIVER_INTERRUPT);
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -1,9 +1,11 @@
 //! What every board's firmware shares, so that a board's own crate is its memory, its clock and its pins.
 //!
-//! From the outside in: [`app`] is the one application, which knows no hardware; [`console`] holds the two
-//! seams that a board fills in; [`stack`] measures; [`protocol`] is what host and board say to each other;
+//! From the outside in: [`app`] is the one application, which knows no hardware: it answers one request; [`console`]
+//! holds the seams that a board fills in, and the wire of conversations; [`stack`] measures; [`protocol`] is what host
+//! and board say to each other;
 //! [`memory`] is which boards there are and whether a model fits them, for the host tools too. The rest is
-//! glue that a board asks for by feature: `ask` for questions with tools, `build-script` for its build, `semihosting`
+//! glue that a board asks for by feature: `ask` for questions with tools, `console` for the application's other form,
+//! conversations over a wire (`serve`), `build-script` for its build, `semihosting`
 //! for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for a family's faults and stack, `heap` for
 //! boards that find their RAM at boot. `firmware!` links the model in.
 #![no_std]
@@ -15,6 +17,8 @@ pub mod ask;
 pub mod console;
 pub mod memory;
 pub mod protocol;
+#[cfg(feature = "console")]
+pub mod serve;
 // Reads raw memory: the stack's paint is in no Rust object.
 #[allow(unsafe_code)]
 pub mod stack;

@@ -68,6 +68,11 @@ pub const ASK_STACK_BYTES: u64 = 4 * KIB;
 /// Statics that they take besides: the memory of a session.
 pub const ASK_STATICS_BYTES: u64 = KIB;
 
+/// Stack that conversations take beside that: the wire, and the chains that vote.
+pub const CONSOLE_STACK_BYTES: u64 = 4 * KIB;
+/// Statics that they take besides: the wire's buffers and the memory of a conversation.
+pub const CONSOLE_STATICS_BYTES: u64 = 10 * KIB;
+
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
 pub const DEFAULT_MODEL: &str = "models/assistant/assistant-q8.sprat";
 

@@ -75,16 +75,26 @@ pub enum Stop {
     ContextFull,
     /// A text that ends an answer.
     StopText,
+    /// Whoever asked wanted no more.
+    Cancelled,
 }
 
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Stop {
+    /// The same in words.
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::EndToken => "end token",
             Self::Limit => "limit",
             Self::ContextFull => "context full",
             Self::StopText => "stop text",
-        })
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -4,6 +4,8 @@
 //! emulator passes. Text streams to standard error, logs go to standard output as `defmt` frames, and the
 //! exit code is one of [`Exit`]. Without arguments a built-in prompt is answered and only logged.
 
+#[cfg(feature = "console")]
+use core::cell::RefCell;
 use core::ffi::CStr;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +17,16 @@ use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
 use sprat::Team;
+#[cfg(feature = "console")]
+use static_cell::ConstStaticCell;
 
 use crate::app::{self, Answer};
+#[cfg(feature = "console")]
+use crate::console::Serial;
 use crate::console::{Console, Counter};
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
+#[cfg(feature = "console")]
+use crate::serve::{self, Peripherals, ServeMemory, Site};
 
 /// Answered when the emulator passes no arguments.
 const DEFAULT_REQUEST: Request<'static> = Request {
@@ -74,6 +82,34 @@ impl Firmware {
             self.stack_reserved_bytes,
         );
         exit(self.answer(counter).err().unwrap_or(Exit::Success))
+    }
+
+    /// Holds conversations over a wire, for as long as the emulator runs.
+    #[cfg(feature = "console")]
+    pub fn serve(
+        self,
+        device: &RefCell<impl Peripherals>,
+        serial: &mut impl Serial,
+        counter: &mut impl Counter,
+    ) -> ! {
+        static MEMORY: ConstStaticCell<ServeMemory> = ConstStaticCell::new(ServeMemory::new());
+        let site = Site {
+            board: self.board,
+            model: self.model,
+            context_tokens: self.context_tokens,
+            team: self.team,
+            // It counts instructions.
+            counts_per_second: 0,
+            stack_used_bytes: self.stack_used_bytes,
+        };
+        let served = serve::serve(&site, self.arena, MEMORY.take(), device, serial, counter);
+        exit(served.map_or_else(
+            |error| {
+                error!("{}", error);
+                error.exit()
+            },
+            |()| Exit::Success,
+        ))
     }
 
     fn answer(self, counter: &mut impl Counter) -> Result<(), Exit> {

@@ -147,7 +147,7 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outc
         }
         Input::Arguments(arguments) => arguments,
     };
-    let mut command = machine::command(machine::board_of(&elf)?, &elf, arguments)?;
+    let mut command = machine::command(machine::board_of(&elf)?, &elf, arguments, machine::NO_SERIAL)?;
     let mut child = machine::spawn(command.current_dir(folder.path()))?;
 
     let mut outcome =

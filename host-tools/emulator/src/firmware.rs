@@ -23,10 +23,22 @@ pub struct Source<'a> {
     pub context: Option<u32>,
     /// Kernels in place of the best ones for the board's core.
     pub kernels: Option<&'a str>,
-    /// Whether it is to answer questions with tools.
-    pub ask: bool,
+    /// What it is to do.
+    pub form: Form,
     /// What is seen of the building.
     pub progress: Progress,
+}
+
+/// What a firmware does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// It continues one text.
+    #[default]
+    Prompt,
+    /// It answers one question with tools, too.
+    Ask,
+    /// It holds conversations over a serial line; few boards can.
+    Console,
 }
 
 /// What is seen while cargo builds, which takes minutes the first time.
@@ -57,7 +69,7 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, kernels, ask, progress } = *source;
+    let Source { board, model, context, kernels, form, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
@@ -72,8 +84,10 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     for feature in needed_features(&model)? {
         cargo.args(["--features", feature]);
     }
-    if ask {
-        cargo.args(["--features", "ask"]);
+    match form {
+        Form::Prompt => {}
+        Form::Ask => _ = cargo.args(["--features", "ask"]),
+        Form::Console => _ = cargo.args(["--features", "console"]),
     }
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),

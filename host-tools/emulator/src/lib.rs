@@ -1,11 +1,12 @@
 //! Emulated boards: firmware built around a packed model, booted in QEMU, heard out, and judged.
 //!
 //! [`firmware`] builds and measures an ELF, [`machine`] is QEMU's command line for each board, [`mod@boot`] runs
-//! one and streams what it says. `sprat emulate`, the tests and cargo's runner all go through here, so there
+//! one and streams what it says, [`console`] runs one and leads its serial line here. `sprat emulate`, the tests and cargo's runner all go through here, so there
 //! is one answer to what an exit code means and to when a hanging emulator is stopped.
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod console;
 pub mod firmware;
 mod logs;
 pub mod machine;

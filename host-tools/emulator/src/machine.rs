@@ -35,8 +35,11 @@ const MACHINES: &[Machine] = &[
 /// One instruction is one nanosecond of the board's time, which is how the firmware counts them.
 const COUNTED: &[&str] = &["-icount", "shift=0"];
 
-/// What every machine gets: no window, no monitor, no serial line on the streams that the firmware uses.
-const HEADLESS: &[&str] = &["-display", "none", "-monitor", "none", "-serial", "none"];
+/// What every machine gets: no window, no monitor.
+const HEADLESS: &[&str] = &["-display", "none", "-monitor", "none"];
+
+/// No serial line: the streams are the firmware's.
+pub(crate) const NO_SERIAL: &str = "none";
 
 /// The board that an ELF is for, by its file name.
 ///
@@ -54,8 +57,8 @@ pub fn board_of(elf: &Path) -> Result<&'static Board> {
     })
 }
 
-/// QEMU's command line for `elf` on `board`, with `arguments` handed to the firmware.
-pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str]) -> Result<Command> {
+/// QEMU's command line for `elf` on `board`, with `arguments` handed to the firmware and its serial line led to `serial`.
+pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str], serial: &str) -> Result<Command> {
     let Some(machine) = MACHINES.iter().find(|machine| machine.board == board.name) else {
         bail!("board {} is not an emulated one", board.name)
     };
@@ -68,10 +71,15 @@ pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str]) -> Result<C
         semihosting += &format!(",arg={}", argument.replace(',', ",,"));
     }
     let mut command = Command::new(machine.program);
-    command.args(machine.arguments).args(COUNTED).args(HEADLESS);
+    command.args(machine.arguments).args(COUNTED).args(HEADLESS).args(["-serial", serial]);
     command.args(["-semihosting-config", &semihosting, "-kernel"]).arg(elf);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
+}
+
+/// Whether there is firmware that is spoken to over the emulated serial line.
+pub fn has_serial_line(board: &Board) -> bool {
+    ["qemu-mps2-an386"].contains(&board.name)
 }
 
 /// The program that emulates a board; `None` for a board that is not emulated.
@@ -108,8 +116,8 @@ mod tests {
     #[test]
     fn arguments_survive_commas_and_refuse_spaces() {
         let board = Board::find("qemu-mps2-an386").unwrap();
-        let line = command(board, Path::new("elf"), &["a,b"]).unwrap();
+        let line = command(board, Path::new("elf"), &["a,b"], NO_SERIAL).unwrap();
         assert!(line.get_args().any(|part| part.to_string_lossy().ends_with(",arg=a,,b")));
-        assert!(command(board, Path::new("elf"), &["a b"]).is_err());
+        assert!(command(board, Path::new("elf"), &["a b"], NO_SERIAL).is_err());
     }
 }

@@ -15,6 +15,7 @@ mod ask;
 mod bench;
 mod calibrate;
 mod chat;
+mod console;
 mod eval;
 mod inspect;
 mod plan;
@@ -27,6 +28,7 @@ pub(super) use ask::AskArguments;
 pub(super) use bench::BenchArguments;
 use calibrate::CalibrateArguments;
 use chat::{TemplateArguments, TurnArguments};
+pub(super) use console::ChatArguments;
 pub(super) use eval::EvalArguments;
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
@@ -76,6 +78,13 @@ pub(super) enum Command {
         sprat ask assistant.sprat --questions held-out/*.jsonl --chains 8"
     )]
     Ask(AskArguments),
+    /// Talk to a model: on this machine, on an emulated board, or on the board at a serial port
+    #[command(after_help = "Examples:\n  sprat chat assistant.sprat\n  \
+        sprat chat assistant.sprat --board qemu-mps2-an386 --sensor temp,kitchen=23.4\n  \
+        sprat chat --port /dev/ttyACM0\n  \
+        echo 'What is 17 times 23?' | sprat chat assistant.sprat --json\n\n\
+        Lines of a script are those that a person types; /help lists the commands.")]
+    Chat(ChatArguments),
     /// Run a model on an emulated board, and count instructions and bytes
     #[command(after_help = "Example:\n  sprat emulate assistant.sprat --board qemu-mps2-an386 --special \
         --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"")]

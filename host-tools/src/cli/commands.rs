@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::Kernels;
 use sprat_board_support::protocol::Request;
-use sprat_emulator::firmware::Progress;
+use sprat_emulator::firmware::{Form, Progress};
 
 use super::arguments::{
     BenchArguments, Command, EmulateArguments, EvalArguments, InspectArguments, LogitsArguments,
@@ -35,6 +35,7 @@ use crate::threads::Threads;
 use crate::trim::{TrimOptions, trim};
 
 mod ask;
+mod console;
 mod plan;
 #[cfg(feature = "train")]
 mod train;
@@ -46,6 +47,7 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Plan(arguments) => plan::plan_file(&arguments),
         Command::Run(arguments) => run_file(&arguments),
         Command::Ask(arguments) => ask::ask_model(&arguments),
+        Command::Chat(arguments) => console::chat(&arguments),
         Command::Emulate(arguments) => emulate_file(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
@@ -65,6 +67,38 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     write!(out, "{text}").and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+/// Colours, where they are seen and wanted.
+#[derive(Clone, Copy)]
+struct Colours(bool);
+
+impl Colours {
+    fn of_stdout() -> Self {
+        Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+    }
+
+    fn coloured(self, colour: &str, text: &str) -> String {
+        match self.0 {
+            true => format!("\u{1b}[{colour}m{text}\u{1b}[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    /// What the machine inserts.
+    fn inserted(self, text: &str) -> String {
+        self.coloured("32", text)
+    }
+
+    /// An answer.
+    fn answer(self, text: &str) -> String {
+        self.coloured("1", text)
+    }
+
+    /// What is said about an answer.
+    fn aside(self, text: &str) -> String {
+        self.coloured("2", text)
+    }
 }
 
 fn pack(arguments: &PackArguments) -> Result<()> {
@@ -253,7 +287,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         model: &arguments.file,
         context: arguments.context,
         kernels: arguments.kernels.as_deref(),
-        ask: false,
+        form: Form::Prompt,
         progress,
     })?;
     let sampler = arguments.sampling.config();

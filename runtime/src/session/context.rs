@@ -21,7 +21,7 @@ impl Session<'_, '_, '_, '_, '_> {
             let dropped = self.history.drop_oldest_turn();
             if dropped == 0 {
                 if has_dropped {
-                    self.begin_anew();
+                    self.forget();
                 }
                 return Ok(false);
             }
@@ -37,7 +37,8 @@ impl Session<'_, '_, '_, '_, '_> {
         }
     }
 
-    fn begin_anew(&mut self) {
+    /// Forgets all behind what is pinned: an answer that is open, and what was said and not read, too.
+    pub(super) fn forget(&mut self) {
         self.generator.discard_pending();
         self.generator.engine_mut().truncate(self.pinned.position);
         self.chat = self.pinned.chat;

@@ -59,8 +59,10 @@ fn verdict(chains: &[(Option<&str>, u32)], longest: u32) -> Option<(String, [u32
         assert!(ballot.cast(answer, tokens));
     }
     assert!(!ballot.cast(Some("one more"), 1));
-    let Verdict { answer, votes, chains, runner_up, unanswered, tokens } = ballot.verdict(longest)?;
-    Some((answer.to_string(), [votes, chains, runner_up, unanswered, tokens]))
+    let Verdict { answer, chain, votes, chains: counted, runner_up, unanswered, tokens } =
+        ballot.verdict(longest)?;
+    assert!(chains[chain as usize].0.is_some_and(|said| said.starts_with(answer)), "{chain}");
+    Some((answer.to_string(), [votes, counted, runner_up, unanswered, tokens]))
 }
 
 #[test]

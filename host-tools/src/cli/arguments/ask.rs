@@ -58,7 +58,7 @@ pub(in crate::cli) struct AskArguments {
 }
 
 /// `temp,kitchen=23.4`, in one line.
-fn sensor(text: &str) -> Result<String, String> {
+pub(super) fn sensor(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.trim().is_empty() && !text.contains(['\n', '\r']) => Ok(text.to_owned()),
         _ => Err("expected SENSOR=VALUE or SENSOR,PLACE=VALUE, as in temp,kitchen=23.4".to_owned()),

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 
 use anyhow::Result;
-use sprat_emulator::firmware::Progress;
+use sprat_emulator::firmware::{Form, Progress};
 
-use super::{print, print_json};
+use super::{Colours, print, print_json};
 use crate::ask::{
     AskOptions, QuestionSet, ScoreOptions, Shown, VotesReport, ask, ask_board, score, shown_scores,
 };
@@ -16,10 +16,6 @@ use crate::progress::bar;
 
 /// The temperature of chains that vote; at 0 they would be one and the same.
 const CHAINS_TEMPERATURE: f32 = 0.7;
-/// Colours of what the machine inserts, of the answer, and of everything else.
-const INSERTED: &str = "\u{1b}[32m";
-const ANSWER: &str = "\u{1b}[1m";
-const PLAIN: &str = "\u{1b}[0m";
 
 pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
     let mut sampler = arguments.sampling.config();
@@ -41,11 +37,7 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
     if !arguments.questions.is_empty() {
         return score_model(arguments, options);
     }
-    let has_colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let coloured = |colour: &str, text: &str| match has_colours {
-        true => format!("{colour}{text}{PLAIN}"),
-        false => text.to_owned(),
-    };
+    let colours = Colours::of_stdout();
     let mut written = Ok(());
     let mut show = |shown: Shown<'_>| {
         if arguments.json || written.is_err() {
@@ -53,7 +45,7 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
         }
         written = match shown {
             Shown::Written(text) => print(text),
-            Shown::Inserted(text) => print(&coloured(INSERTED, text)),
+            Shown::Inserted(text) => print(&colours.inserted(text)),
         };
     };
     let report = match &arguments.board {
@@ -65,7 +57,7 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
                 model: &arguments.file,
                 context: arguments.context,
                 kernels: arguments.kernels.as_deref(),
-                ask: true,
+                form: Form::Ask,
                 progress,
             })?;
             ask_board(&emulated, &options, &mut show)?
@@ -81,13 +73,13 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
     if arguments.json {
         return print_json(&report);
     }
-    print(&format!("\n\n{}\n", coloured(ANSWER, &report.answer)))?;
+    print(&format!("\n\n{}\n", colours.answer(&report.answer)))?;
     if let Some(votes) = &report.votes {
         for chain in &votes.chains {
             print(&format!("\n{}\n", chain.text.trim_end()))?;
         }
         let VotesReport { chains, answer, votes, confidence, of_longest } = votes;
-        let (count, answer) = (chains.len(), coloured(ANSWER, answer));
+        let (count, answer) = (chains.len(), colours.answer(answer));
         print(&format!(
             "\n{answer}: {votes} of {count} chains, confidence {confidence:.2}; the longer half says {of_longest}\n"
         ))?;

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 mod ask;
 mod bit_exact;
+mod console;
 mod prefix;
 
 /// Whether firmware can be built and booted here; says what is missing when not.

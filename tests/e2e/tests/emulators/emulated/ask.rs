@@ -4,6 +4,7 @@ use std::fs;
 
 use sprat_corpus::Recipe;
 use sprat_e2e::repository;
+use sprat_emulator::firmware::Form;
 use sprat_tools::ask::{AskOptions, QuestionSet, ask, ask_board};
 use sprat_tools::emulate::{Emulated, Wanted};
 use sprat_tools::import::OpenOptions;
@@ -25,7 +26,7 @@ fn a_board_answers_fifty_questions_as_the_laptop_does() {
     }
     let packed = repository().join(MODEL);
     let model = Model::open(&packed, &OpenOptions::default(), &indicatif::ProgressBar::hidden()).unwrap();
-    let board = Emulated::build(&Wanted { ask: true, ..Wanted::new(BOARD.name, &packed) }).unwrap();
+    let board = Emulated::build(&Wanted { form: Form::Ask, ..Wanted::new(BOARD.name, &packed) }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     sprat_corpus::write(Recipe { seed: 1, examples: 0, questions: 4 }, folder.path()).unwrap();
     let mut files: Vec<_> = fs::read_dir(folder.path().join("held-out")).unwrap().collect();

@@ -73,6 +73,39 @@ fn a_caller_can_cancel_and_go_on() {
 }
 
 #[test]
+fn a_conversation_that_begins_anew_keeps_what_is_pinned_and_nothing_else() {
+    let (france, japan) = ("What is the capital of France?", "What is the capital of Japan?");
+    for pinned in [None, Some("Here is a question.")] {
+        with_engine(&assistant(), |engine| {
+            let mut memory = [0; Memory::SMALL.bytes()];
+            let options = Options { max_tokens: 20, ..Options::DEFAULT };
+            let mut session = Session::new(engine, greedy(), &mut memory, Memory::SMALL, options).unwrap();
+            if let Some(text) = pinned {
+                session.say(Role::User, text).unwrap();
+                session.say(Role::Assistant, "Ask it.").unwrap();
+                session.pin().unwrap();
+            }
+            let kept = session.engine().position();
+            assert_eq!(kept > 0, pinned.is_some());
+            let answer = |session: &mut Session<'_, '_, '_, '_, '_>| {
+                session.say(Role::User, france).unwrap();
+                let mut heard = Heard::default();
+                session.answer(&mut Tools::none(), |event| heard.hear(event)).unwrap();
+                (session.engine().position(), heard.tokens)
+            };
+            let first = answer(&mut session);
+            assert!(answer(&mut session).0 > first.0);
+            // A message that was not read yet is forgotten, too.
+            session.say(Role::User, japan).unwrap();
+            session.begin_anew().unwrap();
+            assert_eq!(session.engine().position(), kept);
+            assert_eq!(answer(&mut session), first);
+            assert!(session.statistics().written_tokens > 2 * first.1.len() as u32);
+        });
+    }
+}
+
+#[test]
 fn a_mark_gives_the_same_chance_again() {
     with_engine(&assistant(), |engine| {
         let mut memory = [0; Memory::SMALL.bytes()];
