@@ -2,7 +2,7 @@
 //!
 //! From the outside in: [`app`] is the one application, which knows no hardware; [`console`] holds the two
 //! seams that a board fills in; [`stack`] measures; [`protocol`] is what host and board say to each other;
-//! [`memory`] is which boards there are and whether a model fits them, for the host tools too. The rest is
+//! [`slots`] is the model in flash of its own; [`memory`] is which boards there are and whether a model fits them, for the host tools too. The rest is
 //! glue that a board asks for by feature: `ask` for questions with tools, `build-script` for its build, `semihosting`
 //! for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for a family's faults and stack, `heap` for
 //! boards that find their RAM at boot. `firmware!` links the model in.
@@ -15,6 +15,7 @@ pub mod ask;
 pub mod console;
 pub mod memory;
 pub mod protocol;
+pub mod slots;
 // Reads raw memory: the stack's paint is in no Rust object.
 #[allow(unsafe_code)]
 pub mod stack;
