@@ -13,5 +13,8 @@ use sprat_board_support::memory::QEMU_MPS2_AN386;
 fn main() -> ! {
     guard_stack();
     let mut timer = InstructionTimer::start(Timer::Plain, 25_000_000);
-    firmware!(QEMU_MPS2_AN386, &Solo, stack_used_bytes).run(&mut timer)
+    let firmware = firmware!(QEMU_MPS2_AN386, &Solo, stack_used_bytes);
+    #[cfg(feature = "slots")]
+    let firmware = firmware.with_slots(&QEMU_MPS2_AN386.slots());
+    firmware.run(&mut timer)
 }

@@ -25,6 +25,8 @@ pub struct Source<'a> {
     pub kernels: Option<&'a str>,
     /// Whether it is to answer questions with tools.
     pub ask: bool,
+    /// Whether it takes the model from slots of its own; the one here is what its memory is planned for.
+    pub slots: bool,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -57,7 +59,7 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, kernels, ask, progress } = *source;
+    let Source { board, model, context, kernels, ask, slots, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
@@ -72,8 +74,8 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     for feature in needed_features(&model)? {
         cargo.args(["--features", feature]);
     }
-    if ask {
-        cargo.args(["--features", "ask"]);
+    for (_, feature) in [(ask, "ask"), (slots, "slots")].into_iter().filter(|(wanted, _)| *wanted) {
+        cargo.args(["--features", feature]);
     }
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),

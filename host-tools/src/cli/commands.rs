@@ -254,6 +254,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         context: arguments.context,
         kernels: arguments.kernels.as_deref(),
         ask: false,
+        slots: false,
         progress,
     })?;
     let sampler = arguments.sampling.config();

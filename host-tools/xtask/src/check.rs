@@ -33,10 +33,13 @@ pub fn check_all() -> Result<ExitCode> {
         }
         gate.command(&format!("clippy, {package}"), command);
     }
+    let slots = ["--package", "qemu-mps2-an386", "--features", "slots", board[0], board[1]];
+    gate.command("clippy, models in slots", clippy(&slots));
     gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
     gate.command("clippy, test program for Linux", clippy(&linux));
-    let shared = ["--package", "sprat-board-support", "--features", "cortex-m,heap", board[0], board[1]];
+    let shared =
+        ["--package", "sprat-board-support", "--features", "cortex-m,heap,slots", board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));
     gate.command("docs, host", docs(&[]));
     gate.command("docs, boards' shared glue", docs(&shared));

@@ -66,6 +66,7 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
                 context: arguments.context,
                 kernels: arguments.kernels.as_deref(),
                 ask: true,
+                slots: false,
                 progress,
             })?;
             ask_board(&emulated, &options, &mut show)?
