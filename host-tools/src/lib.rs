@@ -1,7 +1,7 @@
 //! The laptop side of Sprat.
 //!
 //! From the outside in: [`import`] opens a checkpoint, [`quantize`] turns its tensors into the packed file's
-//! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it. Everything that runs
+//! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it, and [`flash`](mod@flash) brings it there. Everything that runs
 //! a model ([`run`], [`ask`], [`logits`], [`eval`], [`bench`](mod@bench)) runs the device's own code, the crate `sprat`, so the laptop
 //! measures exactly what the device does. The command line is a thin layer over these modules.
 #![deny(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod cli;
 pub mod emulate;
 pub mod eval;
 pub mod fixture;
+pub mod flash;
 pub mod import;
 pub mod inspect;
 pub mod logits;

@@ -35,6 +35,7 @@ use crate::threads::Threads;
 use crate::trim::{TrimOptions, trim};
 
 mod ask;
+mod flash;
 mod plan;
 #[cfg(feature = "train")]
 mod train;
@@ -47,6 +48,8 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Run(arguments) => run_file(&arguments),
         Command::Ask(arguments) => ask::ask_model(&arguments),
         Command::Emulate(arguments) => emulate_file(&arguments),
+        Command::Flash(arguments) => flash::flash_board(&arguments),
+        Command::Monitor(arguments) => flash::monitor_board(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
         Command::Bench(arguments) => bench_model(&arguments),
