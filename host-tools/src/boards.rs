@@ -6,6 +6,7 @@
 //! instructions a core takes is read from the counts that the emulator made ([`counts`]).
 
 pub mod counts;
+mod flashing;
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 
 use counts::Counts;
+pub use flashing::{Flashing, Tool};
 
 /// The boards that are known without a file of the user's.
 const TABLE: &str = include_str!("boards/boards.toml");
@@ -119,6 +121,7 @@ struct Entry {
     #[serde(default)]
     note: String,
     memory: Vec<Memory>,
+    flash: Option<Flashing>,
 }
 
 const fn one() -> u32 {
@@ -162,6 +165,8 @@ pub struct Board {
     pub note: String,
     /// Its memories, the fastest first.
     pub memory: Vec<Memory>,
+    /// How it is flashed; `None` where that is not known.
+    pub flash: Option<Flashing>,
 }
 
 /// All boards.
@@ -223,7 +228,8 @@ impl Boards {
 
 impl Board {
     fn new(entry: Entry, cores: &[Core]) -> Result<Self> {
-        let Entry { name, title, core, clock_mhz, cores: team, firmware_kib, source, note, memory } = entry;
+        let Entry { name, title, core, clock_mhz, cores: team, firmware_kib, source, note, memory, flash } =
+            entry;
         let core = cores.iter().find(|known| known.name == core).ok_or_else(|| {
             let all: Vec<_> = cores.iter().map(|core| core.name.as_str()).collect();
             anyhow!("there is no core {core:?}; known cores: {}; a [[core]] entry adds one", all.join(", "))
@@ -260,6 +266,9 @@ impl Board {
             memory.iter().any(|memory| memory.kind.is_ram()),
             "it has no RAM: a memory of a RAM kind is needed"
         );
+        if let Some(flash) = &flash {
+            flash.check()?;
+        }
         Ok(Self {
             name,
             title,
@@ -271,6 +280,7 @@ impl Board {
             source,
             note,
             memory,
+            flash,
         })
     }
 }
@@ -294,6 +304,9 @@ mod tests {
             assert_eq!(board.firmware_bytes, firmware_bytes, "{}", built.name);
             assert_eq!(flash.available_bytes(), firmware_bytes + built.model.bytes, "{}", built.name);
             assert_eq!(board.cores, built.cores, "{}", built.name);
+            if let Some(flash) = &board.flash {
+                assert_eq!((flash.model_address, flash.slots()), (built.model.origin, built.slots()));
+            }
             assert_eq!(ram.iter().map(|ram| ram.available_bytes()).collect::<Vec<_>>(), [built.ram.bytes]);
         }
     }
@@ -304,6 +317,7 @@ mod tests {
         assert!(boards.iter().count() >= 22);
         for board in boards.iter() {
             assert_eq!(boards.iter().filter(|other| other.name == board.name).count(), 1, "{}", board.name);
+            assert!(board.flash.as_ref().is_none_or(|flash| !flash.source.is_empty()), "{}", board.name);
             assert!(!board.source.is_empty() && !board.core.why.is_empty() && !board.title.is_empty());
             assert!(board.memory.iter().all(|memory| !memory.source.is_empty()), "{}", board.name);
         }
@@ -352,5 +366,14 @@ memory = [
         fails("\"ram\"", "\"flash\"", &["no RAM"]);
         fails("kib = 520", "kib = 520, reserved_kib = 521", &["\"RAM\"", "521"]);
         fails("kib = 520", "kib = 520, share = 2.0", &["share is 2"]);
+        let flash = |erase_kib| {
+            format!(
+                "flash = {{ tool = \"uf2\", chip = \"x\", model_address = 0x1000_0800, model_kib = 8, \
+                 erase_kib = {erase_kib}, source = \"\" }}\nmemory = ["
+            )
+        };
+        fails("memory = [", &flash(0), &["erase_kib is 0"]);
+        fails("memory = [", &flash(8), &["erase_kib is 8", "model_kib"]);
+        fails("memory = [", &flash(4), &["model_address is 0x10000800", "4 KiB"]);
     }
 }

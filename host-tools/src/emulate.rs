@@ -41,6 +41,8 @@ pub struct Wanted<'a> {
     pub kernels: Option<&'a str>,
     /// What it is to do.
     pub form: Form,
+    /// Whether it takes the model from slots of its own; the one here is what its memory is planned for.
+    pub slots: bool,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -48,7 +50,15 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// A model on a board with nothing out of the ordinary, built in silence.
     pub const fn new(board: &'a str, model: &'a Path) -> Self {
-        Self { board, model, context: None, kernels: None, form: Form::Prompt, progress: Progress::Silent }
+        Self {
+            board,
+            model,
+            context: None,
+            kernels: None,
+            form: Form::Prompt,
+            slots: false,
+            progress: Progress::Silent,
+        }
     }
 }
 
@@ -123,7 +133,7 @@ impl Emulated {
     /// # Errors
     /// A board without firmware, or a model that does not fit it, with what is missing.
     pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
-        let Wanted { board, model, context, kernels, form, progress } = *wanted;
+        let Wanted { board, model, context, kernels, form, slots, progress } = *wanted;
         let board = BOARDS.iter().find(|known| known.name == board).ok_or_else(|| {
             let names = BOARDS.iter().map(|board| board.name);
             let names: Vec<_> = names.chain(linux::LINUX_BOARDS.iter().map(|board| board.name)).collect();
@@ -135,7 +145,7 @@ impl Emulated {
             model.display(),
             model.display()
         );
-        let firmware = firmware::build(&Source { board, model, context, kernels, form, progress })?;
+        let firmware = firmware::build(&Source { board, model, context, kernels, form, slots, progress })?;
         let elf = fs::read(firmware.elf("")).context("cannot read the firmware")?;
         let sizes = firmware::sizes(board, &elf)?;
         Ok(Self { board, firmware, sizes, time_limit: Duration::from_secs(600) })
@@ -152,7 +162,8 @@ impl Emulated {
     /// A missing emulator, or a firmware that failed, with what it logged.
     pub fn ask(&self, request: &Request<'_>, mut show: impl FnMut(&str)) -> Result<EmulateReport> {
         let elf = self.firmware.elf("");
-        let what = Boot { elf: &elf, input: Input::Request(request), time_limit: self.time_limit };
+        let what =
+            Boot { elf: &elf, memory: &[], input: Input::Request(request), time_limit: self.time_limit };
         let outcome = boot(&what, &mut |event| match event {
             Event::Text(piece) => show(piece),
             // Told with the error, if there is one.

@@ -1,8 +1,9 @@
 //! The laptop side of Sprat.
 //!
 //! From the outside in: [`import`] opens a checkpoint, [`quantize`] turns its tensors into the packed file's
-//! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it. Everything that runs
-//! a model ([`run`], [`ask`], [`console`], [`logits`], [`eval`], [`bench`](mod@bench)) runs the device's own code, the crate `sprat`, so the laptop
+//! elements, [`pack`] streams them into a file; [`plan`] says what a board needs for it, and [`flash`](mod@flash) brings it
+//! there. Everything that runs a model ([`run`], [`ask`], [`console`], [`logits`], [`eval`], [`bench`](mod@bench)) runs the
+//! device's own code, the crate `sprat`, so the laptop
 //! measures exactly what the device does. The command line is a thin layer over these modules.
 #![deny(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod console;
 pub mod emulate;
 pub mod eval;
 pub mod fixture;
+pub mod flash;
 pub mod import;
 pub mod inspect;
 pub mod logits;

@@ -15,6 +15,8 @@ fn main() -> ! {
     guard_stack();
     let mut timer = InstructionTimer::start(Timer::Plain, 25_000_000);
     let firmware = firmware!(QEMU_MPS2_AN386, &Solo, stack_used_bytes);
+    #[cfg(feature = "slots")]
+    let firmware = firmware.with_slots(&QEMU_MPS2_AN386.slots());
     #[cfg(not(feature = "console"))]
     firmware.run(&mut timer);
     #[cfg(feature = "console")]

@@ -52,10 +52,13 @@ fn try_run(board: &Board) -> Result<(), String> {
         limits = limits_for_context(&limits, tokens);
     }
     let fit = board.fit(bytes.len() as u64, image.config(), &limits).map_err(|error| refused(&error))?;
+    // Models in slots are written by themselves: this one is what the memory is planned for.
+    let in_slots = env::var_os("CARGO_FEATURE_SLOTS").is_some();
+    let linked = (!in_slots).then_some((path.as_path(), bytes.len()));
 
     let out = PathBuf::from(variable("OUT_DIR")?);
     write(&out.join("memory.x"), &linker_script(board, &fit))?;
-    write(&out.join("model.rs"), &constants(&path, bytes.len(), &limits, &fit))?;
+    write(&out.join("model.rs"), &constants(linked, &limits, &fit))?;
     if board.target.starts_with("aarch64") {
         write(&out.join("link.x"), include_str!("aarch64/link.x"))?;
     }
@@ -134,6 +137,8 @@ MEMORY
 }}
 _stack_end = ORIGIN(STACK);
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
+__model_region_start = ORIGIN(MODEL);
+__model_region_end = ORIGIN(MODEL) + LENGTH(MODEL);
 SECTIONS
 {{
   .model : ALIGN(64) {{ KEEP(*(.model .model.*)); }} > MODEL
@@ -161,9 +166,13 @@ ERROR({name}): arena and statics are larger than planned; raise statics_bytes of
     )
 }
 
-fn constants(path: &Path, model_bytes: usize, limits: &Limits, fit: &Fit) -> String {
+fn constants(linked: Option<(&Path, usize)>, limits: &Limits, fit: &Fit) -> String {
+    let (model, model_bytes) = match linked {
+        Some((path, bytes)) => (format!("include_bytes!({path:?})"), bytes),
+        None => ("&[]".to_string(), 0),
+    };
     format!(
-        "/// Bytes of the packed model.
+        "/// Bytes of the packed model that is linked in; 0 for none.
 pub const MODEL_BYTES: usize = {model_bytes};
 /// Tokens of context that the arena is planned for.
 pub const CONTEXT_TOKENS: u32 = {};
@@ -174,7 +183,7 @@ pub const STACK_BYTES: u32 = {};
 /// Bytes of the largest request.
 pub const REQUEST_BYTES: usize = {};
 /// The packed model.
-pub const MODEL_FILE: &[u8; MODEL_BYTES] = include_bytes!({path:?});
+pub const MODEL_FILE: &[u8; MODEL_BYTES] = {model};
 ",
         limits.context, fit.arena_bytes, fit.stack_bytes, fit.request_bytes,
     )

@@ -2,8 +2,8 @@
 //!
 //! From the outside in: [`app`] is the one application, which knows no hardware: it answers one request; [`console`]
 //! holds the seams that a board fills in, and the wire of conversations; [`stack`] measures; [`protocol`] is what host
-//! and board say to each other;
-//! [`memory`] is which boards there are and whether a model fits them, for the host tools too. The rest is
+//! and board say to each other; [`slots`] is the model in flash of its own; [`memory`] is which boards there are and
+//! whether a model fits them, for the host tools too. The rest is
 //! glue that a board asks for by feature: `ask` for questions with tools, `console` for the application's other form,
 //! conversations over a wire (`serve`), `build-script` for its build, `semihosting`
 //! for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for a family's faults and stack, `heap` for
@@ -19,6 +19,7 @@ pub mod memory;
 pub mod protocol;
 #[cfg(feature = "console")]
 pub mod serve;
+pub mod slots;
 // Reads raw memory: the stack's paint is in no Rust object.
 #[allow(unsafe_code)]
 pub mod stack;

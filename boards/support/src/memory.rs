@@ -9,6 +9,7 @@ use sprat::format::{Config, Limits};
 use sprat::{Plan, PlanError};
 
 use crate::protocol::REQUEST_OVERHEAD_BYTES;
+use crate::slots::Slots;
 
 mod boards;
 
@@ -50,8 +51,10 @@ pub struct Board {
     pub cores: u32,
     /// Flash for code and constants.
     pub firmware: Region,
-    /// Flash for the packed model.
+    /// Flash for the packed model, or with the feature `slots` for two of them.
     pub model: Region,
+    /// Bytes of it that are erased at a time.
+    pub model_erase_bytes: u32,
     /// RAM for stack, arena and the firmware's own statics.
     pub ram: Region,
     /// RAM that the firmware's own statics may take, beside the buffer for the request. The linker checks it.
@@ -88,6 +91,11 @@ pub fn limits_for_context(limits: &Limits, context: u32) -> Limits {
 }
 
 impl Board {
+    /// Where models lie that are exchanged, counted from the beginning of the memory for them.
+    pub const fn slots(&self) -> Slots {
+        Slots::within(0, self.model.bytes as u32, self.model_erase_bytes)
+    }
+
     /// The board called `name`, or whose firmware `name` is: a board's name may be followed by a dash and more.
     pub fn find(name: &str) -> Option<&'static Self> {
         let is_named = |board: &&Self| {
@@ -237,6 +245,7 @@ mod tests {
     use sprat::format::{Activation, FeedForward, KvType, Norm, Pairing, Position};
 
     use super::*;
+    use crate::slots::Slot;
 
     const CONFIG: Config = Config {
         vocab_size: 1024,
@@ -277,6 +286,14 @@ mod tests {
                 assert!(others.into_iter().all(apart), "{}", board.name);
             }
             assert!(board.model.origin.is_multiple_of(64), "{}", board.name);
+            let slots = board.slots();
+            let erased = [board.model.origin as u32, slots.start(Slot::B), slots.slot_bytes];
+            assert!(
+                erased.iter().all(|bytes| bytes.is_multiple_of(board.model_erase_bytes)),
+                "{}",
+                board.name
+            );
+            assert!(2 * u64::from(slots.slot_bytes) <= board.model.bytes, "{}", board.name);
             // The guard below the stack is 64 KiB.
             assert!(board.ram.origin.is_multiple_of(0x1_0000), "{}", board.name);
         }

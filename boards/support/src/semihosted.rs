@@ -27,6 +27,8 @@ use crate::console::{Console, Counter};
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
 #[cfg(feature = "console")]
 use crate::serve::{self, Peripherals, ServeMemory, Site};
+#[cfg(all(feature = "slots", target_os = "none"))]
+use crate::slots::{self, Room, Slot, Slots};
 
 /// Answered when the emulator passes no arguments.
 const DEFAULT_REQUEST: Request<'static> = Request {
@@ -71,6 +73,32 @@ pub struct Firmware {
 }
 
 impl Firmware {
+    /// The same with the newest whole model of the slots in place of the one that is linked in, which is used when there
+    /// is none. Without any the emulator ends.
+    #[cfg(all(feature = "slots", target_os = "none"))]
+    pub fn with_slots(self, slots: &Slots) -> Self {
+        let room = Room {
+            context_tokens: self.context_tokens,
+            arena_bytes: self.arena.len(),
+            cores: self.team.size(),
+        };
+        let linked = Some(self.model).filter(|model| !model.is_empty());
+        let found = slots.boot(slots::region(), &room, linked).unwrap_or_else(|error| {
+            error!("{}", error);
+            exit(Exit::ModelRefused)
+        });
+        for (slot, error) in Slot::BOTH.iter().zip(found.refused) {
+            if let Some(error) = error {
+                warn!("slot {=str} is passed over: {}", slot.name(), error);
+            }
+        }
+        match found.slot {
+            Some(slot) => info!("the model is number {=u32}, in slot {=str}", found.sequence, slot.name()),
+            None => info!("the model is the one that is linked in"),
+        }
+        Self { model: found.model, ..self }
+    }
+
     /// Answers the request that the emulator passes, then ends the emulator.
     pub fn run(self, counter: &mut impl Counter) -> ! {
         info!(

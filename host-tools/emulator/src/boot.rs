@@ -23,6 +23,8 @@ use crate::{logs, machine};
 pub struct Boot<'a> {
     /// The firmware; its file name begins with its board's name.
     pub elf: &'a Path,
+    /// Files that lie in the board's memory beside it, each with its address: what was flashed by itself.
+    pub memory: &'a [(&'a Path, u64)],
     /// What the firmware gets to do.
     pub input: Input<'a>,
     /// When to stop an emulator that has not ended by itself.
@@ -148,6 +150,9 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outc
         Input::Arguments(arguments) => arguments,
     };
     let mut command = machine::command(machine::board_of(&elf)?, &elf, arguments, machine::NO_SERIAL)?;
+    for (file, address) in boot.memory {
+        machine::load(&mut command, file, *address)?;
+    }
     let mut child = machine::spawn(command.current_dir(folder.path()))?;
 
     let mut outcome =

@@ -25,6 +25,8 @@ pub struct Source<'a> {
     pub kernels: Option<&'a str>,
     /// What it is to do.
     pub form: Form,
+    /// Whether it takes the model from slots of its own; the one here is what its memory is planned for.
+    pub slots: bool,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -69,7 +71,7 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, kernels, form, progress } = *source;
+    let Source { board, model, context, kernels, form, slots, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
@@ -88,6 +90,9 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
         Form::Prompt => {}
         Form::Ask => _ = cargo.args(["--features", "ask"]),
         Form::Console => _ = cargo.args(["--features", "console"]),
+    }
+    if slots {
+        cargo.args(["--features", "slots"]);
     }
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),

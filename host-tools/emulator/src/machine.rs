@@ -82,6 +82,15 @@ pub fn has_serial_line(board: &Board) -> bool {
     ["qemu-mps2-an386"].contains(&board.name)
 }
 
+/// Lets a file lie in the board's memory from an address on.
+pub(crate) fn load(command: &mut Command, file: &Path, address: u64) -> Result<()> {
+    let file = file.canonicalize().with_context(|| format!("no file {}", file.display()))?;
+    let file = file.to_str().with_context(|| format!("{} is not UTF-8", file.display()))?;
+    let file = file.replace(',', ",,");
+    command.args(["-device", &format!("loader,file={file},addr={address:#x},force-raw=on")]);
+    Ok(())
+}
+
 /// The program that emulates a board; `None` for a board that is not emulated.
 pub fn program(board: &Board) -> Option<&'static str> {
     MACHINES.iter().find(|machine| machine.board == board.name).map(|machine| machine.program)

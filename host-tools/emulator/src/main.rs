@@ -39,8 +39,12 @@ fn run() -> Result<End> {
         }
         Err(_) => TIME_LIMIT,
     };
-    let what =
-        Boot { elf: Path::new(elf), input: Input::Arguments(rest), time_limit: Duration::from_secs(seconds) };
+    let what = Boot {
+        elf: Path::new(elf),
+        memory: &[],
+        input: Input::Arguments(rest),
+        time_limit: Duration::from_secs(seconds),
+    };
     let outcome = boot(&what, &mut |event| match event {
         Event::Text(text) => {
             print!("{text}");

@@ -17,6 +17,7 @@ mod calibrate;
 mod chat;
 mod console;
 mod eval;
+mod flash;
 mod inspect;
 mod plan;
 mod prefix;
@@ -30,6 +31,7 @@ use calibrate::CalibrateArguments;
 use chat::{TemplateArguments, TurnArguments};
 pub(super) use console::ChatArguments;
 pub(super) use eval::EvalArguments;
+pub(super) use flash::{FlashArguments, MonitorArguments};
 pub(super) use inspect::InspectArguments;
 pub(super) use plan::{BoardsArguments, PlanArguments};
 use prefix::PrefixArguments;
@@ -89,6 +91,16 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  sprat emulate assistant.sprat --board qemu-mps2-an386 --special \
         --prompt \"<|user|>What is 3 plus 4?<|assistant|>\"")]
     Emulate(EmulateArguments),
+    /// Bring a model, a firmware or both onto a real board
+    #[command(
+        after_help = "Examples:\n  sprat flash stm32h743 --firmware firmware.elf --model assistant.sprat\n  \
+        sprat flash nrf52840 --model small.sprat\n  sprat flash rp2350 --model assistant.sprat --slot b\n  \
+        sprat flash stm32h743 --model assistant.sprat --dry-run --files out"
+    )]
+    Flash(FlashArguments),
+    /// Show what a real board logs
+    #[command(after_help = "Example:\n  sprat monitor nrf52840 --firmware firmware.elf")]
+    Monitor(MonitorArguments),
     /// Write the logits at every position of a sequence
     #[command(
         after_help = "Example:\n  sprat logits model.sprat --ids 1,2,3 -o logits.safetensors --prefill"

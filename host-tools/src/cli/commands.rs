@@ -36,6 +36,7 @@ use crate::trim::{TrimOptions, trim};
 
 mod ask;
 mod console;
+mod flash;
 mod plan;
 #[cfg(feature = "train")]
 mod train;
@@ -49,6 +50,8 @@ pub(super) fn dispatch(command: Command) -> Result<()> {
         Command::Ask(arguments) => ask::ask_model(&arguments),
         Command::Chat(arguments) => console::chat(&arguments),
         Command::Emulate(arguments) => emulate_file(&arguments),
+        Command::Flash(arguments) => flash::flash_board(&arguments),
+        Command::Monitor(arguments) => flash::monitor_board(&arguments),
         Command::Logits(arguments) => logits_file(&arguments),
         Command::Eval(arguments) => eval_files(&arguments),
         Command::Bench(arguments) => bench_model(&arguments),
@@ -288,6 +291,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         context: arguments.context,
         kernels: arguments.kernels.as_deref(),
         form: Form::Prompt,
+        slots: false,
         progress,
     })?;
     let sampler = arguments.sampling.config();

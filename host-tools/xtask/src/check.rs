@@ -33,11 +33,15 @@ pub fn check_all() -> Result<ExitCode> {
         }
         gate.command(&format!("clippy, {package}"), command);
     }
+    for (what, feature) in [("models in slots", "slots"), ("conversations", "console")] {
+        let firmware = ["--package", "qemu-mps2-an386", "--features", feature, board[0], board[1]];
+        gate.command(&format!("clippy, {what}"), clippy(&firmware));
+    }
     gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
     gate.command("clippy, test program for Linux", clippy(&linux));
     let shared =
-        ["--package", "sprat-board-support", "--features", "cortex-m,console,heap", board[0], board[1]];
+        ["--package", "sprat-board-support", "--features", "cortex-m,console,heap,slots", board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));
     gate.command("docs, host", docs(&[]));
     gate.command("docs, boards' shared glue", docs(&shared));

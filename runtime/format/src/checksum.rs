@@ -9,6 +9,11 @@ pub(crate) use fast::Checksum;
 #[cfg(not(feature = "std"))]
 pub(crate) use small::Checksum;
 
+/// CRC-32/ISO-HDLC of `bytes`, as the file has it of its header and sections.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    Checksum::of(bytes)
+}
+
 impl Checksum {
     /// Of all of `bytes`.
     pub(crate) fn of(bytes: &[u8]) -> u32 {

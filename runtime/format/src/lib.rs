@@ -105,6 +105,7 @@ mod tensor;
 pub mod tokenizer;
 mod writer;
 
+pub use checksum::crc32;
 pub use config::{
     Activation, Block, Config, FeedForward, Layers, Norm, NormPlace, Pairing, Position, QkNorm,
 };

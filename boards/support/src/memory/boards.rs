@@ -22,6 +22,8 @@ pub const QEMU_MPS2_AN386: Board = Board {
     cores: 1,
     firmware: region(0, 256 * KIB),
     model: region(256 * KIB, 4 * MIB - 256 * KIB),
+    // Nothing needs to be erased here; what most flash asks for.
+    model_erase_bytes: 4096,
     ram: region(0x2000_0000, 4 * MIB),
     statics_bytes: STATICS_BYTES,
     stack_bytes: STACK_BYTES,

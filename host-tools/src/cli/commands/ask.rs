@@ -58,6 +58,7 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
                 context: arguments.context,
                 kernels: arguments.kernels.as_deref(),
                 form: Form::Ask,
+                slots: false,
                 progress,
             })?;
             ask_board(&emulated, &options, &mut show)?

@@ -102,7 +102,12 @@ fn drills(board: &Board, emulated: &Emulated) {
         ("overflow", Exit::StackOverflow, "stack overflow"),
         ("unknown", Exit::BadRequest, ""),
     ] {
-        let what = Boot { elf: &elf, input: Input::Arguments(&[drill]), time_limit: Duration::from_secs(60) };
+        let what = Boot {
+            elf: &elf,
+            memory: &[],
+            input: Input::Arguments(&[drill]),
+            time_limit: Duration::from_secs(60),
+        };
         let outcome = boot(&what, &mut |_| {}).unwrap();
         let logged: String = outcome.logs.iter().map(|log| format!("{log}\n")).collect();
         assert_eq!(outcome.end, End::Firmware(exit), "{} {drill}: {logged}", board.name);

@@ -23,6 +23,7 @@ mod ask;
 mod bit_exact;
 mod console;
 mod prefix;
+mod slots;
 
 /// Whether firmware can be built and booted here; says what is missing when not.
 fn can_emulate(test: &str) -> bool {
@@ -55,7 +56,7 @@ fn small_firmware() -> &'static Emulated {
 }
 
 fn run(elf: &Path, input: Input<'_>, seconds: u64) -> Outcome {
-    boot(&Boot { elf, input, time_limit: Duration::from_secs(seconds) }, &mut |_| {}).unwrap()
+    boot(&Boot { elf, memory: &[], input, time_limit: Duration::from_secs(seconds) }, &mut |_| {}).unwrap()
 }
 
 fn logged(outcome: &Outcome) -> String {
