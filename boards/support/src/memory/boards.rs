@@ -9,7 +9,7 @@ pub const STATICS_BYTES: u64 = 2 * KIB;
 /// Stack above the runtime's: the application's frames and a fault's.
 pub const STACK_BYTES: u64 = 3 * KIB;
 
-const fn region(origin: u64, bytes: u64) -> Region {
+pub(super) const fn region(origin: u64, bytes: u64) -> Region {
     Region { origin, bytes }
 }
 
@@ -23,6 +23,10 @@ pub const QEMU_MPS2_AN386: Board = Board {
     firmware: region(0, 256 * KIB),
     model: region(256 * KIB, 4 * MIB - 256 * KIB),
     ram: region(0x2000_0000, 4 * MIB),
+    stack: None,
+    boot_script: "",
+    hal_script: "",
+    windows: &[],
     statics_bytes: STATICS_BYTES,
     stack_bytes: STACK_BYTES,
 };
@@ -82,6 +86,6 @@ pub const QEMU_RASPI3B: Board = Board {
     ..QEMU_MPS2_AN386
 };
 
-/// Every board that there is firmware for; `sprat plan` knows more.
+/// Every emulated board; `sprat plan` knows more.
 pub const BOARDS: &[Board] =
     &[QEMU_MPS2_AN386, QEMU_MPS2_AN500, QEMU_MPS2_AN505, QEMU_MPS3_AN547, QEMU_VIRT_RISCV32, QEMU_RASPI3B];
