@@ -28,8 +28,8 @@ fn main() -> ! {
 mod console {
     use core::cell::RefCell;
 
+    use sprat_board_support::Firmware;
     use sprat_board_support::cmsdk::{InstructionTimer, Uart};
-    use sprat_board_support::semihosted::Firmware;
     use sprat_board_support::serve::Scripted;
     use static_cell::ConstStaticCell;
 

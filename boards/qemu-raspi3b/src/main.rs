@@ -3,13 +3,14 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-use sprat_board_support::aarch64::{Cores, CycleCounter, paint_stack, stack_used_bytes};
+use sprat_board_support::aarch64::{CycleCounter, paint_stack, stack_used_bytes};
 use sprat_board_support::firmware;
 use sprat_board_support::memory::QEMU_RASPI3B;
+use sprat_board_support::team::Cores;
 
 sprat_board_support::aarch64_entry!(main);
 
 fn main() -> ! {
     paint_stack();
-    firmware!(QEMU_RASPI3B, &Cores, stack_used_bytes).run(&mut CycleCounter::start())
+    firmware!(QEMU_RASPI3B, &Cores::<4>, stack_used_bytes).run(&mut CycleCounter::start())
 }

@@ -1,6 +1,6 @@
 //! AArch64 cores without an operating system, as on a Raspberry Pi 3: faults, stack, counter, and a team of four.
 //!
-//! `start` brings each core up with caches on; `team` shares work among them. Every stack has unmapped memory
+//! `start` brings each core up with caches on; [`team`](crate::team) shares work among them. Every stack has unmapped memory
 //! below it, so outgrowing one is a fault at the first word too many, before anything else is overwritten. No interrupt
 //! is enabled, so every exception is a fault, and nothing returns from one: the handler starts over on an empty stack.
 
@@ -16,9 +16,6 @@ use crate::semihosted::exit;
 use crate::stack;
 
 mod start;
-mod team;
-
-pub use team::Cores;
 
 unsafe extern "C" {
     /// Lowest address of the first core's stack, from the linker script.

@@ -15,7 +15,7 @@ use sprat::format::Limits;
 
 use crate::memory::{
     ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES, DEFAULT_MODEL,
-    Fit, limits_for_context,
+    Fit, MODEL_SYMBOL, limits_for_context,
 };
 
 /// Alignment of the model in flash.
@@ -57,13 +57,20 @@ fn try_run(board: &Board) -> Result<(), String> {
     let linked = (!in_slots).then_some((path.as_path(), bytes.len()));
 
     let out = PathBuf::from(variable("OUT_DIR")?);
+    write(&out.join("model.rs"), &constants(board, linked, &limits, &fit))?;
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rustc-env=SPRAT_TARGET={}", variable("TARGET")?);
+    if !board.hal_script.is_empty() {
+        write(&out.join("sprat.x"), &checks(board, &fit))?;
+        for script in [board.hal_script, "sprat.x", "defmt.x"] {
+            println!("cargo::rustc-link-arg-bins=-T{script}");
+        }
+        return core_is_named(board);
+    }
     write(&out.join("memory.x"), &linker_script(board, &fit))?;
-    write(&out.join("model.rs"), &constants(linked, &limits, &fit))?;
     if board.target.starts_with("aarch64") {
         write(&out.join("link.x"), include_str!("aarch64/link.x"))?;
     }
-    println!("cargo::rustc-link-search={}", out.display());
-    println!("cargo::rustc-env=SPRAT_TARGET={}", variable("TARGET")?);
     // The scripts are arguments of the package, so that building from any folder links the same. Regions start where
     // the script says, not where a page of an operating system would.
     // The start-up code of RISC-V leaves it to the board to name its memory; that of the others includes it.
@@ -88,8 +95,8 @@ fn core_is_named(board: &Board) -> Result<(), String> {
 }
 
 fn model_path() -> Result<PathBuf, String> {
-    // A board's package lies two folders below the workspace.
-    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../..");
+    // Relative to the checkout, in which this package lies two folders down.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let model = env::var("SPRAT_MODEL").unwrap_or_else(|_| DEFAULT_MODEL.to_string());
     let path = workspace.join(&model);
     path.canonicalize().map_err(|error| {
@@ -126,6 +133,10 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 fn linker_script(board: &Board, fit: &Fit) -> String {
     let Board { firmware, model, ram, .. } = board;
     let stack = fit.stack_bytes;
+    let (stack_origin, in_ram) = match board.stack {
+        Some(own) => (own.origin, 0),
+        None => (ram.origin, stack),
+    };
     format!(
         "/* Generated for {name} from the packed model's memory plan. */
 MEMORY
@@ -153,23 +164,41 @@ REGION_ALIAS(REGION_HEAP, RAM);
 REGION_ALIAS(REGION_STACK, STACK);
 ASSERT(__euninit - ORIGIN(RAM) <= {statics:#x}, \"
 ERROR({name}): arena and statics are larger than planned; raise statics_bytes of the board\");
-",
+{boot}",
         firmware.origin,
         firmware.bytes,
         model.origin,
         model.bytes,
-        ram.origin,
-        ram.origin + stack,
-        ram.bytes - stack,
+        stack_origin,
+        ram.origin + in_ram,
+        ram.bytes - in_ram,
+        boot = board.boot_script,
         name = board.name,
         statics = fit.ram_bytes() - stack,
     )
 }
 
-fn constants(linked: Option<(&Path, usize)>, limits: &Limits, fit: &Fit) -> String {
+/// What a linker script of somebody else's has to leave: the stack, and the flash.
+fn checks(board: &Board, fit: &Fit) -> String {
+    let Board { name, firmware, model, .. } = board;
+    format!(
+        "/* Generated for {name} from the packed model's memory plan. */
+ASSERT(_stack_start - _stack_end >= {stack:#x}, \"
+ERROR({name}): the variables leave less than the {stack} bytes of stack that are planned\");
+ASSERT(SIZEOF(.rodata) + SIZEOF(.text) <= {flash:#x}, \"
+ERROR({name}): firmware and model are larger than the flash for them\");
+",
+        stack = fit.stack_bytes,
+        flash = firmware.bytes + model.bytes,
+    )
+}
+
+fn constants(board: &Board, linked: Option<(&Path, usize)>, limits: &Limits, fit: &Fit) -> String {
+    // A section of its own, so that the linker places the model in the memory that the board sets aside for it.
+    let section = if board.hal_script.is_empty() { ".model" } else { ".rodata.model" };
     let (model, model_bytes) = match linked {
-        Some((path, bytes)) => (format!("include_bytes!({path:?})"), bytes),
-        None => ("&[]".to_string(), 0),
+        Some((path, bytes)) => (format!("*include_bytes!({path:?})"), bytes),
+        None => ("[]".to_string(), 0),
     };
     format!(
         "/// Bytes of the packed model that is linked in; 0 for none.
@@ -182,8 +211,14 @@ pub const ARENA_BYTES: usize = {};
 pub const STACK_BYTES: u32 = {};
 /// Bytes of the largest request.
 pub const REQUEST_BYTES: usize = {};
+/// The packed file promises its sections an alignment, relative to its own start.
+#[repr(C, align({MODEL_ALIGNMENT}))]
+pub struct Model(pub [u8; MODEL_BYTES]);
 /// The packed model.
-pub const MODEL_FILE: &[u8; MODEL_BYTES] = {model};
+#[allow(unsafe_code)]
+#[unsafe(export_name = {MODEL_SYMBOL:?})]
+#[unsafe(link_section = {section:?})]
+pub static MODEL: Model = Model({model});
 ",
         limits.context, fit.arena_bytes, fit.stack_bytes, fit.request_bytes,
     )

@@ -14,8 +14,19 @@ use cortex_m::peripheral::{MPU, SCB};
 use defmt::error;
 
 use crate::protocol::Exit;
+#[cfg(feature = "semihosting")]
 use crate::semihosted::exit;
 use crate::stack;
+
+/// Ends a firmware that no emulator runs, in the way of the boards that are linked with it.
+#[cfg(not(feature = "semihosting"))]
+fn exit(exit: Exit) -> ! {
+    unsafe extern "Rust" {
+        fn sprat_board_exit(exit: Exit) -> !;
+    }
+    // SAFETY: the one function of this name, which the package that asks for `cortex-m-faults` defines.
+    unsafe { sprat_board_exit(exit) }
+}
 
 unsafe extern "C" {
     /// Lowest address of the stack, from the linker script.

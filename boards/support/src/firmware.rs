@@ -1,7 +1,31 @@
 //! What is linked into every firmware beside its code: the packed model, the arena, the room for a request.
 
-/// The firmware around the model that the build script was given: a [`Firmware`](crate::semihosted::Firmware) of a
-/// board, the team of its cores, and what measures its stack.
+use sprat::Team;
+
+/// What a firmware is made of.
+pub struct Firmware {
+    /// The board's name.
+    pub board: &'static str,
+    /// The target triple that it was built for.
+    pub target: &'static str,
+    /// The packed model, in flash.
+    pub model: &'static [u8],
+    /// Tokens of context that the arena was planned for.
+    pub context_tokens: u32,
+    /// The arena, aligned to 16 bytes.
+    pub arena: &'static mut [u8],
+    /// Room for a request.
+    pub request: &'static mut [u8],
+    /// The cores that compute together.
+    pub team: &'static dyn Team,
+    /// Bytes of stack that the linker reserved.
+    pub stack_reserved_bytes: u32,
+    /// The stack's high-water mark, in bytes.
+    pub stack_used_bytes: fn() -> u32,
+}
+
+/// The firmware around the model that the build script was given: a [`Firmware`](crate::Firmware) of a board, the team of
+/// its cores, and what measures its stack.
 ///
 /// The model lies in its own section and is used there; the arena is one static whose size the build script took from
 /// the model's plan. To be called once: it takes both.
@@ -13,15 +37,6 @@ macro_rules! firmware {
             include!(concat!(env!("OUT_DIR"), "/model.rs"));
         }
 
-        /// The packed file promises its sections an alignment, relative to its own start.
-        #[repr(C, align(64))]
-        struct Model([u8; plan::MODEL_BYTES]);
-
-        // A section of its own, so that the linker places the model in the memory that the board sets aside for it.
-        #[allow(unsafe_code)]
-        #[unsafe(link_section = ".model")]
-        static MODEL: Model = Model(*plan::MODEL_FILE);
-
         /// The widest load of any kernel, and what the runtime asks for.
         #[repr(C, align(16))]
         struct Arena([u8; plan::ARENA_BYTES]);
@@ -31,10 +46,10 @@ macro_rules! firmware {
         static REQUEST: $crate::ConstStaticCell<[u8; plan::REQUEST_BYTES]> =
             $crate::ConstStaticCell::new([0; plan::REQUEST_BYTES]);
 
-        $crate::semihosted::Firmware {
+        $crate::Firmware {
             board: $board.name,
             target: env!("SPRAT_TARGET"),
-            model: &MODEL.0,
+            model: &plan::MODEL.0,
             context_tokens: plan::CONTEXT_TOKENS,
             arena: &mut ARENA.take().0,
             request: REQUEST.take(),

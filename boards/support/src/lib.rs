@@ -16,6 +16,8 @@ pub mod app;
 pub mod ask;
 pub mod console;
 pub mod memory;
+#[cfg(feature = "ask")]
+pub mod parts;
 pub mod protocol;
 #[cfg(feature = "console")]
 pub mod serve;
@@ -24,8 +26,10 @@ pub mod slots;
 #[allow(unsafe_code)]
 pub mod stack;
 
-#[cfg(feature = "semihosting")]
+#[cfg(feature = "firmware")]
 mod firmware;
+#[cfg(feature = "firmware")]
+pub use firmware::Firmware;
 
 // Start-up code, registers and work shared between cores.
 #[cfg(feature = "aarch64")]
@@ -38,7 +42,7 @@ pub mod build_script;
 #[allow(unsafe_code)]
 pub mod cmsdk;
 // Handlers that the hardware enters, and linker symbols.
-#[cfg(feature = "cortex-m")]
+#[cfg(feature = "cortex-m-faults")]
 #[allow(unsafe_code)]
 pub mod cortex_m;
 // Makes the faults that the compiler is there to prevent.
@@ -55,8 +59,12 @@ pub mod heap;
 pub mod riscv;
 #[cfg(feature = "semihosting")]
 pub mod semihosted;
+// A job is lent to cores that know nothing of its lifetime.
+#[cfg(feature = "team")]
+#[allow(unsafe_code)]
+pub mod team;
 
 // For the macro alone.
-#[cfg(feature = "semihosting")]
+#[cfg(feature = "firmware")]
 #[doc(hidden)]
 pub use static_cell::ConstStaticCell;

@@ -12,8 +12,10 @@ use crate::protocol::REQUEST_OVERHEAD_BYTES;
 use crate::slots::Slots;
 
 mod boards;
+mod real;
 
 pub use boards::*;
+pub use real::*;
 
 /// A stretch of a board's address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +57,17 @@ pub struct Board {
     pub model: Region,
     /// Bytes of it that are erased at a time.
     pub model_erase_bytes: u32,
-    /// RAM for stack, arena and the firmware's own statics.
+    /// RAM for arena and the firmware's own statics, and for the stack unless that has memory of its own.
     pub ram: Region,
+    /// Memory of its own for the stack, which then lies at the lower end of it: RAM that is closer to the core.
+    pub stack: Option<Region>,
+    /// What the chip needs in a linker script to boot; else empty.
+    pub boot_script: &'static str,
+    /// The linker script of a hardware abstraction layer that lays out memory itself; else empty. The model is then one
+    /// of its constants, and the stack is what the variables leave of the RAM.
+    pub hal_script: &'static str,
+    /// Other addresses at which the core sees what was in the flash: code, where that has a window of its own.
+    pub windows: &'static [Region],
     /// RAM that the firmware's own statics may take, beside the buffer for the request. The linker checks it.
     pub statics_bytes: u64,
     /// Stack that the firmware needs above what the runtime does: its own frames, and the fault handler's.
@@ -78,6 +89,9 @@ pub const CONSOLE_STATICS_BYTES: u64 = 10 * KIB;
 
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
 pub const DEFAULT_MODEL: &str = "models/assistant/assistant-q8.sprat";
+
+/// What the linker calls the packed model in a firmware.
+pub const MODEL_SYMBOL: &str = "sprat_model";
 
 /// Text that a prompt may have for each token of the context unless it is set, in bytes.
 pub const PROMPT_BYTES_A_TOKEN: u32 = 4;
@@ -113,11 +127,11 @@ impl Board {
             return Err(Misfit::Flash { need: model_bytes, have: self.model.bytes });
         }
         let fit = self.ram_use(config, limits).map_err(Misfit::Plan)?;
-        if fit.ram_bytes() > self.ram.bytes {
+        if !self.holds(&fit) {
             return Err(Misfit::Ram {
                 context: limits.context,
                 need: fit.ram_bytes(),
-                have: self.ram.bytes,
+                have: self.ram.bytes + self.stack.map_or(0, |own| own.bytes.min(fit.stack_bytes)),
                 largest_context: self.largest_context(config, limits),
             });
         }
@@ -128,8 +142,7 @@ impl Board {
     /// that the model was trained for.
     pub fn largest_context(&self, config: &Config, limits: &Limits) -> Option<u32> {
         let fits = |context| {
-            self.ram_use(config, &limits_for_context(limits, context))
-                .is_ok_and(|fit| fit.ram_bytes() <= self.ram.bytes)
+            self.ram_use(config, &limits_for_context(limits, context)).is_ok_and(|fit| self.holds(&fit))
         };
         // RAM use grows with the context, so the last one that fits is found by halving.
         let (mut fitting, mut failing) = (0, config.max_positions.saturating_add(1));
@@ -138,6 +151,14 @@ impl Board {
             if fits(middle) { fitting = middle } else { failing = middle }
         }
         (fitting > 0).then_some(fitting)
+    }
+
+    /// Whether there is as much RAM, in the places where it is used.
+    fn holds(&self, fit: &Fit) -> bool {
+        match self.stack {
+            Some(own) => fit.stack_bytes <= own.bytes && fit.ram_bytes() - fit.stack_bytes <= self.ram.bytes,
+            None => fit.ram_bytes() <= self.ram.bytes,
+        }
     }
 
     /// Where every byte of RAM goes, whether there is as much or not.
@@ -247,6 +268,9 @@ mod tests {
     use super::*;
     use crate::slots::Slot;
 
+    extern crate std;
+    use std::vec::Vec;
+
     const CONFIG: Config = Config {
         vocab_size: 1024,
         hidden_size: 128,
@@ -265,6 +289,10 @@ mod tests {
         ..Config::PLAIN
     };
 
+    fn every_board() -> impl Iterator<Item = &'static Board> {
+        BOARDS.iter().chain(REAL_BOARDS)
+    }
+
     const LIMITS: Limits =
         Limits { context: 256, prefill_chunk: 8, prompt_bytes: 1024, kv: KvType::Q8, logits_rows: 0 };
 
@@ -278,8 +306,9 @@ mod tests {
 
     #[test]
     fn regions_are_aligned_and_apart() {
-        for board in BOARDS {
-            let regions = [board.firmware, board.model, board.ram];
+        for board in every_board() {
+            let regions: Vec<_> =
+                [board.firmware, board.model, board.ram].into_iter().chain(board.stack).collect();
             for (i, one) in regions.iter().enumerate() {
                 let others = regions.iter().skip(i + 1);
                 let apart = |other: &Region| one.end() <= other.origin || other.end() <= one.origin;
@@ -295,16 +324,18 @@ mod tests {
             );
             assert!(2 * u64::from(slots.slot_bytes) <= board.model.bytes, "{}", board.name);
             // The guard below the stack is 64 KiB.
-            assert!(board.ram.origin.is_multiple_of(0x1_0000), "{}", board.name);
+            let stack = board.stack.unwrap_or(board.ram);
+            assert!(stack.origin.is_multiple_of(0x1_0000), "{}", board.name);
         }
     }
 
     #[test]
     fn the_largest_context_fits_and_one_more_does_not() {
-        for board in BOARDS {
+        for board in every_board() {
             let largest = board.largest_context(&CONFIG, &LIMITS).unwrap();
             let fit = |context| board.fit(1000, &CONFIG, &limits_for_context(&LIMITS, context));
-            assert!(fit(largest).unwrap().ram_bytes() <= board.ram.bytes);
+            let in_ram = |fit: &Fit| fit.ram_bytes() - board.stack.map_or(0, |_| fit.stack_bytes);
+            assert!(in_ram(&fit(largest).unwrap()) <= board.ram.bytes);
             match fit(largest + 1) {
                 Err(Misfit::Ram { context, need, have, largest_context }) => {
                     assert_eq!((context, largest_context), (largest + 1, Some(largest)));

@@ -16,7 +16,6 @@ use defmt_semihosting as _;
 use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
-use sprat::Team;
 #[cfg(feature = "console")]
 use static_cell::ConstStaticCell;
 
@@ -24,6 +23,7 @@ use crate::app::{self, Answer};
 #[cfg(feature = "console")]
 use crate::console::Serial;
 use crate::console::{Console, Counter};
+use crate::firmware::Firmware;
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
 #[cfg(feature = "console")]
 use crate::serve::{self, Peripherals, ServeMemory, Site};
@@ -49,28 +49,6 @@ const DEFAULT_REQUEST: Request<'static> = Request {
 const ARGUMENTS_BYTES: usize = 256;
 /// Bytes of one file name with its terminator.
 const NAME_BYTES: usize = 64;
-
-/// What a firmware is made of.
-pub struct Firmware {
-    /// The board's name.
-    pub board: &'static str,
-    /// The target triple that it was built for.
-    pub target: &'static str,
-    /// The packed model, in flash.
-    pub model: &'static [u8],
-    /// Tokens of context that the arena was planned for.
-    pub context_tokens: u32,
-    /// The arena, aligned to 16 bytes.
-    pub arena: &'static mut [u8],
-    /// Room for a request.
-    pub request: &'static mut [u8],
-    /// The cores that compute together.
-    pub team: &'static dyn Team,
-    /// Bytes of stack that the linker reserved.
-    pub stack_reserved_bytes: u32,
-    /// The stack's high-water mark, in bytes.
-    pub stack_used_bytes: fn() -> u32,
-}
 
 impl Firmware {
     /// The same with the newest whole model of the slots in place of the one that is linked in, which is used when there

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind};
-use sprat_board_support::memory::{Board, Region};
+use sprat_board_support::memory::{Board, MODEL_SYMBOL, Region};
 use sprat_format::PackedFile;
 use sprat_format::tokenizer::TokenizerTables;
 use tempfile::TempDir;
@@ -194,17 +194,22 @@ pub fn sizes(board: &Board, elf: &[u8]) -> Result<Sizes> {
         }
         let (address, bytes) = (section.address(), section.size());
         let within = |region: &Region| region.contains(address);
+        let is_loaded = section.kind() != SectionKind::UninitializedData;
         if within(&board.model) {
             sizes.model_flash += bytes;
-        } else if within(&board.firmware) {
-            sizes.firmware_flash += bytes;
-        } else if within(&board.ram) {
+        } else if within(&board.firmware) || board.windows.iter().any(within) {
+            sizes.firmware_flash += if is_loaded { bytes } else { 0 };
+        } else if within(&board.ram) && section.name() != Ok(".stack") {
             sizes.statics_ram += bytes;
             // Initial values of variables are kept in flash.
-            if section.kind() != SectionKind::UninitializedData {
-                sizes.firmware_flash += bytes;
-            }
+            sizes.firmware_flash += if is_loaded { bytes } else { 0 };
         }
+    }
+    // Where it is one of the constants.
+    if sizes.model_flash == 0 {
+        let model = file.symbols().find(|symbol| symbol.name() == Ok(MODEL_SYMBOL));
+        sizes.model_flash = model.map_or(0, |symbol| symbol.size());
+        sizes.firmware_flash = sizes.firmware_flash.saturating_sub(sizes.model_flash);
     }
     Ok(sizes)
 }

@@ -63,7 +63,7 @@ fn what_is_missing_is_said_in_bytes_with_what_would_fit() {
     let mut large = subject();
     large.file_bytes = 5 << 20;
     let message = plan(&large, &limits(64), board).unwrap().require_fit().unwrap_err().to_string();
-    assert!(message.contains("4,292,608 bytes are missing"), "{message}");
+    assert!(message.contains("4,337,664 bytes are missing"), "{message}");
     assert!(boards.by_name("toaster").unwrap_err().to_string().contains("qemu-mps2-an386"));
 }
 
@@ -116,7 +116,7 @@ fn the_time_is_the_larger_of_core_and_memory() {
     let pico = plan("rp2350").time;
     assert_eq!(pico.last.bound, Bound::Memory);
     let bytes = subject().weights.bytes() as f64;
-    assert!((pico.first.seconds - bytes / (37.5e6 * 0.57)).abs() < 1e-9);
+    assert!((pico.first.seconds - bytes / (25e6 * 0.57)).abs() < 1e-9);
     assert!(pico.read.memory_seconds < pico.first.memory_seconds / 7.0, "a chunk shares a pass");
     assert!(pico.to_string().contains("bound by memory") && pico.to_string().contains("assumed"), "{pico}");
 }

@@ -16,14 +16,22 @@ mod tally;
 
 use tally::Tally;
 
-/// Runs every step.
-pub fn check_all() -> Result<ExitCode> {
+/// Runs every step; with `all_boards` the firmware of every real board is built, not that of three.
+pub fn check_all(all_boards: bool) -> Result<ExitCode> {
     let mut gate = Gate::default();
-    gate.step("setup", || setup::everything().map_err(|error| format!("{error:#}")));
+    gate.step("setup", || {
+        let boards = if all_boards { setup::targets(setup::REAL_BOARD_TARGETS) } else { Ok(()) };
+        boards.and_then(|()| setup::everything()).map_err(|error| format!("{error:#}"))
+    });
     for check in architecture::CHECKS {
         gate.step(check.name, || check.run().map_err(|error| format!("{error:#}")));
     }
     gate.command("format", run::cargo(&["fmt", "--all", "--check"]));
+    let real_boards = ["--manifest-path", "boards/real/Cargo.toml"];
+    gate.command(
+        "format, real boards",
+        run::cargo(&["fmt", "--all", "--check", real_boards[0], real_boards[1]]),
+    );
     let board = ["--target", setup::BOARD_TARGET];
     gate.command("clippy, host", clippy(&["--all-targets"]));
     for (package, target, cpu) in setup::FIRMWARE {
@@ -56,9 +64,25 @@ pub fn check_all() -> Result<ExitCode> {
     // Output of tests that pass is shown, since a test that lacks its data says so there.
     gate.tests("tests, host and emulator", run::cargo(&["test", "--no-fail-fast", "--", "--show-output"]));
     gate.noted("instruction counts", run::cargo(&run::INSTRUCTION_COUNTS));
+    gate.command("sizes of real boards' firmware", {
+        let mut sizes = run::cargo(&run::FIRMWARE_SIZES);
+        sizes.arg("--");
+        if !all_boards {
+            sizes.args(setup::CHECKED_REAL_BOARDS.iter().flat_map(|part| ["--only", part]));
+        }
+        sizes
+    });
     match run::works(&mut run::cargo(&["deny", "--version"])) {
-        true => gate
-            .command("licences and sources", run::cargo(&["deny", "check", "licenses", "bans", "sources"])),
+        true => {
+            let rules = ["check", "--config", "deny.toml", "licenses", "bans", "sources"];
+            for (name, place) in [("", &[][..]), (", real boards", &real_boards)] {
+                let mut deny = run::cargo(&["deny"]);
+                gate.command(&format!("licences and sources{name}"), {
+                    deny.args(place).args(rules);
+                    deny
+                });
+            }
+        }
         false => gate.skip("SKIP licences and sources: cargo-deny is not installed"),
     }
     Ok(gate.report())

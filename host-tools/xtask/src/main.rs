@@ -19,9 +19,11 @@ usage: cargo xtask COMMAND
 
   setup             install what is missing: Rust targets, rustfmt, clippy, the emulator
   demo [QUESTION]   pack the default model, boot it on an emulated Cortex-M, stream its answer
-  check-all         everything that CI runs
+  check-all         everything that CI runs; with --boards the firmware of all real boards, not of three
   bench [--save]    count what every emulated target executes; compare with the saved table, or save it
   bench --only PART the same for targets whose name contains PART, compared only
+  sizes [--save]    build the firmware of real boards; compare its sizes with the saved table, or save it
+  sizes --only PART the same for boards whose name contains PART, compared only
   runner ELF [ARG]  boot a firmware in the emulator and end as it ends (cargo's runner)";
 
 fn main() -> ExitCode {
@@ -43,8 +45,15 @@ fn chore() -> Result<ExitCode> {
     match command {
         "setup" => setup::everything()?,
         "demo" => demo::demo(rest)?,
-        "check-all" => return check::check_all(),
+        "check-all" => {
+            return match rest {
+                [] => check::check_all(false),
+                [option] if option == "--boards" => check::check_all(true),
+                _ => bail!("unknown arguments {rest:?} of check-all; expected nothing or --boards"),
+            };
+        }
         "bench" => return bench(rest),
+        "sizes" => return sizes(rest),
         "runner" => return runner(rest),
         "help" | "--help" | "-h" => println!("{USAGE}"),
         unknown => bail!("unknown command {unknown}\n{USAGE}"),
@@ -56,6 +65,13 @@ fn chore() -> Result<ExitCode> {
 fn bench(arguments: &[String]) -> Result<ExitCode> {
     setup::everything()?;
     let mut cargo = run::cargo(&run::INSTRUCTION_COUNTS);
+    Ok(run::status_code(run::status(cargo.arg("--").args(arguments))?))
+}
+
+/// Real boards are built by the program that knows how to read an ELF.
+fn sizes(arguments: &[String]) -> Result<ExitCode> {
+    setup::targets(setup::REAL_BOARD_TARGETS)?;
+    let mut cargo = run::cargo(&run::FIRMWARE_SIZES);
     Ok(run::status_code(run::status(cargo.arg("--").args(arguments))?))
 }
 

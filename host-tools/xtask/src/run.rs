@@ -16,6 +16,10 @@ pub fn root() -> PathBuf {
 pub const INSTRUCTION_COUNTS: [&str; 6] =
     ["run", "--quiet", "--package", "sprat-e2e", "--bin", "instruction-counts"];
 
+/// Arguments of cargo for the program that builds the firmware of real boards and measures it.
+pub const FIRMWARE_SIZES: [&str; 6] =
+    ["run", "--quiet", "--package", "sprat-emulator", "--bin", "firmware-sizes"];
+
 /// A cargo command, to be run in the root.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

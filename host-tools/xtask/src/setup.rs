@@ -21,6 +21,14 @@ pub const NO_STD_TARGETS: &[&str] = &[
     "aarch64-unknown-none",
 ];
 
+/// Targets of the real boards' firmware.
+pub const REAL_BOARD_TARGETS: &[&str] =
+    &[BOARD_TARGET, "thumbv8m.main-none-eabihf", "riscv32imc-unknown-none-elf"];
+
+/// Real boards whose firmware every run of the checks builds: parts of their names. The others take minutes more, most of
+/// them for the layers that know their chips.
+pub const CHECKED_REAL_BOARDS: [&str; 3] = ["nrf52840", "rp2350", "stm32h743"];
+
 /// The target of the emulated cores that run Linux.
 pub const LINUX_TARGET: &str = "aarch64-unknown-linux-musl";
 

@@ -8,7 +8,8 @@
 use core::arch::global_asm;
 use core::ops::Range;
 
-use super::{explain_fault, team};
+use super::explain_fault;
+use crate::team;
 
 /// What an entry of the table maps.
 const BLOCK: u64 = 2 << 20;

@@ -9,7 +9,7 @@ pub const STATICS_BYTES: u64 = 2 * KIB;
 /// Stack above the runtime's: the application's frames and a fault's.
 pub const STACK_BYTES: u64 = 3 * KIB;
 
-const fn region(origin: u64, bytes: u64) -> Region {
+pub(super) const fn region(origin: u64, bytes: u64) -> Region {
     Region { origin, bytes }
 }
 
@@ -25,6 +25,10 @@ pub const QEMU_MPS2_AN386: Board = Board {
     // Nothing needs to be erased here; what most flash asks for.
     model_erase_bytes: 4096,
     ram: region(0x2000_0000, 4 * MIB),
+    stack: None,
+    boot_script: "",
+    hal_script: "",
+    windows: &[],
     statics_bytes: STATICS_BYTES,
     stack_bytes: STACK_BYTES,
 };
@@ -84,6 +88,6 @@ pub const QEMU_RASPI3B: Board = Board {
     ..QEMU_MPS2_AN386
 };
 
-/// Every board that there is firmware for; `sprat plan` knows more.
+/// Every emulated board; `sprat plan` knows more.
 pub const BOARDS: &[Board] =
     &[QEMU_MPS2_AN386, QEMU_MPS2_AN500, QEMU_MPS2_AN505, QEMU_MPS3_AN547, QEMU_VIRT_RISCV32, QEMU_RASPI3B];

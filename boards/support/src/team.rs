@@ -1,4 +1,4 @@
-//! The four cores of a chip at one piece of work.
+//! The cores of a chip at one piece of work.
 //!
 //! A round begins when its number changes and ends when nothing is missing. Whoever waits sleeps until another core
 //! sends an event, so that an emulator which runs the cores in turn goes on to one that has something to do.
@@ -9,14 +9,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use sprat::Team;
 
-/// Cores of the chip.
-const CORES: u32 = 4;
-
 type Job = dyn Fn(usize) + Sync;
 
-/// All cores. The first, which runs the application, is one of them.
+/// All `CORES` cores. The first, which runs the application, is one of them; the others are to [`work`].
 #[derive(Clone, Copy, Debug)]
-pub struct Cores;
+pub struct Cores<const CORES: usize>;
 
 /// The job of the round: valid from the announcement until nothing is missing.
 struct Shared(UnsafeCell<Option<&'static Job>>);
@@ -40,13 +37,13 @@ fn wait() {
 /// Makes all writes before it seen and wakes the cores that wait.
 fn wake() {
     // SAFETY: a barrier and a hint.
-    unsafe { asm!("dsb ish", "sev", options(nostack, preserves_flags)) };
+    unsafe { asm!("dsb sy", "sev", options(nostack, preserves_flags)) };
 }
 
 // SAFETY: each core calls the job once in a round, with its own number, and the round ends when all have.
-unsafe impl Team for Cores {
+unsafe impl<const CORES: usize> Team for Cores<CORES> {
     fn size(&self) -> usize {
-        CORES as usize
+        CORES
     }
 
     fn run(&self, job: &(dyn Fn(usize) + Sync)) {
@@ -55,7 +52,7 @@ unsafe impl Team for Cores {
         let lent = unsafe { core::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
         // SAFETY: nothing is missing, so no one reads the job. The runtime shares one piece of work at a time.
         unsafe { *JOB.0.get() = Some(lent) };
-        MISSING.store(CORES - 1, Ordering::Relaxed);
+        MISSING.store(CORES as u32 - 1, Ordering::Relaxed);
         ROUND.fetch_add(1, Ordering::Release);
         wake();
         job(0);
@@ -65,8 +62,8 @@ unsafe impl Team for Cores {
     }
 }
 
-/// What every core but the first does.
-pub(super) extern "C" fn work(member: usize) -> ! {
+/// What every core but the first does: its share, as member 1, 2, ... of the team.
+pub extern "C" fn work(member: usize) -> ! {
     let mut seen = 0;
     loop {
         let round = ROUND.load(Ordering::Acquire);
