@@ -87,7 +87,7 @@ fn default_model() -> Subject {
     Subject {
         source: packed.parent().unwrap().to_path_buf(),
         open: OpenOptions::default(),
-        prompt: "<|user|>Tell me a story.<|assistant|>",
+        prompt: "<|user|>Tell me a story about a dog and a key.<|assistant|>",
         special: true,
         context: None,
         steps: STEPS,

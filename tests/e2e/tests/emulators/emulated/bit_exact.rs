@@ -132,5 +132,5 @@ fn the_default_model_has_the_same_bits() {
     if !can_emulate(test) {
         return;
     }
-    compare(&committed, "<|user|>Tell me a story.<|assistant|>", true, None);
+    compare(&committed, "<|user|>Tell me a story about a dog and a key.<|assistant|>", true, None);
 }

@@ -2,6 +2,7 @@
 
 use sprat_board_support::protocol::Request;
 use sprat_e2e::repository;
+use sprat_emulator::firmware::Form;
 use sprat_tools::ask::{AskOptions, ask_board};
 use sprat_tools::emulate::{EmulateReport, Emulated, Wanted};
 use sprat_tools::model::Model;
@@ -47,7 +48,7 @@ fn the_board_goes_on_from_what_the_laptop_has_read() {
     assert!(loaded.ram.stack_used <= loaded.ram.stack);
 
     // A session with tools begins with it as well.
-    let firmware = Emulated::build(&Wanted { ask: true, ..Wanted::new(BOARD.name, &with) }).unwrap();
+    let firmware = Emulated::build(&Wanted { form: Form::Ask, ..Wanted::new(BOARD.name, &with) }).unwrap();
     let question = "What is the capital of Japan?".to_owned();
     let options = AskOptions { question, max_tokens: 20, ..AskOptions::default() };
     let asked = ask_board(&firmware, &options, &mut |_| {}).unwrap();
