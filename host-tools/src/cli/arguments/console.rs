@@ -33,7 +33,7 @@ pub(in crate::cli) struct ChatArguments {
     #[arg(long, value_name = "K", default_value_t = 0,
         value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_VOTES)))]
     votes: u32,
-    /// Let the model read what was said before, too. The default model was trained on one question at a time
+    /// Let the model read what was said before, too. The default model answers questions best by themselves
     #[arg(long)]
     history: bool,
     /// Tokens of an answer at most
