@@ -60,7 +60,9 @@ fn the_assistants_corpus_is_written_and_its_questions_are_asked() {
     let hint = succeed(directory, &write);
     assert!(hint.contains("corpus/train.jsonl") && hint.contains("corpus/held-out"), "{hint}");
     let chats = std::fs::read_to_string(directory.join("corpus/train.jsonl")).unwrap();
-    assert_eq!(chats.lines().count(), 300);
+    // Some chats share a line: their questions follow one another.
+    assert_eq!(chats.matches(r#""role":"user""#).count(), 300);
+    assert!((150..300).contains(&chats.lines().count()));
 
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assistant/assistant-q8.sprat");
     let ask = ["ask", model.to_str().unwrap(), "--questions"];
