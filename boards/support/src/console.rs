@@ -1,8 +1,9 @@
 //! Where an answer goes while it is being written, the clock that it is measured by, and the wire that questions come on.
 //!
-//! The traits are the seams that a board fills in. A wire serves people and programs alike: [`frame`] is how a program's
-//! messages are told from a person's text and from noise, [`message`] is what they say, [`line`](self::Line) is what a person types, and
-//! [`Port`] is a board's end of the wire, which brings commands and takes answers, whoever they are from and for.
+//! The traits are the seams that a board fills in. A wire serves people and programs alike: [`frame`] is how a
+//! program's messages are told from a person's text and from noise, [`message`] is what they say, [`line`](self::Line)
+//! is what a person types, and [`Port`] is a board's end of the wire, which brings commands and takes answers, whoever
+//! they are from and for.
 
 use core::ops::ControlFlow;
 

@@ -3,11 +3,10 @@
 //! From the outside in: [`app`] is the one application, which knows no hardware: it answers one request; [`console`]
 //! holds the seams that a board fills in, and the wire of conversations; [`stack`] measures; [`protocol`] is what host
 //! and board say to each other; [`slots`] is the model in flash of its own; [`memory`] is which boards there are and
-//! whether a model fits them, for the host tools too. The rest is
-//! glue that a board asks for by feature: `ask` for questions with tools, `console` for the application's other form,
-//! conversations over a wire (`serve`), `build-script` for its build, `semihosting`
-//! for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for a family's faults and stack, `heap` for
-//! boards that find their RAM at boot. `firmware!` links the model in.
+//! whether a model fits them, for the host tools too. The rest is glue that a board asks for by feature: `ask` for
+//! questions with tools, `console` for the application's other form, conversations over a wire (`serve`),
+//! `build-script` for its build, `semihosting` for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for
+//! a family's faults and stack, `heap` for boards that find their RAM at boot. `firmware!` links the model in.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -1,10 +1,9 @@
 //! The application of a board with a wire: conversations, for as long as there is power.
 //!
 //! Every question is one of its own, or the next turn of a conversation, as whoever asks wants it
-//! ([`How::history`](crate::console::message::How::history));
-//! when the context is full, the oldest turns of a conversation are forgotten.
-//! The model, the arena, the wire, the counter and the device come from the board, so that the same code serves a
-//! microcontroller, an emulated one, and a thread of the laptop.
+//! ([`How::history`](crate::console::message::How::history)); when the context is full, the oldest turns of a
+//! conversation are forgotten. The model, the arena, the wire, the counter and the device come from the board, so that
+//! the same code serves a microcontroller, an emulated one, and a thread of the laptop.
 
 use core::cell::RefCell;
 

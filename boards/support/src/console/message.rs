@@ -79,8 +79,8 @@ pub struct How {
 }
 
 impl How {
-    /// The likeliest tokens, with tools, without votes, each question on its own: small models were trained on one
-    /// question at a time, and mix up what was said before.
+    /// The likeliest tokens, with tools, without votes, each question on its own: small models answer those
+    /// best, and mix up what was said long before.
     pub const DEFAULT: Self = Self {
         tools: true,
         max_tokens: 160,
