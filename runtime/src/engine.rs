@@ -6,6 +6,8 @@
 mod mark;
 mod prefix;
 mod slide;
+#[cfg(feature = "stream")]
+mod stream;
 
 use sprat_format::{Limits, messages};
 
@@ -25,6 +27,8 @@ use crate::layers::Compute;
 use crate::meter::{Meter, Probe, Stage};
 use crate::plan::{ARENA_ALIGNMENT, Plan, PlanError};
 use crate::sampler::{MOST_CANDIDATES, Sampler};
+#[cfg(feature = "stream")]
+use crate::stream::{Chunks, SourceError};
 use crate::team::{Solo, Team};
 use crate::tokenizer::{EncodeError, Special};
 use crate::weights::Weights;
@@ -55,6 +59,9 @@ pub struct Engine<'i, 'm, 'a> {
     slide: Option<Slide<'a>>,
     /// The token fed last.
     last_token: Option<u32>,
+    /// Who fetches the matrices of a model that is streamed.
+    #[cfg(feature = "stream")]
+    stream: Option<&'i dyn Chunks>,
 }
 
 /// Why the engine did not do what it was asked.
@@ -106,6 +113,13 @@ pub enum EngineError {
     },
     /// There is no token to predict from: the prompt is empty and the model has none that begins a text.
     EmptyPrompt,
+    /// The source of a streamed model failed. The engine is at its [position](Engine::position), without logits: feed
+    /// the tokens behind it again. An engine that slides is empty if it failed in the middle of a drop.
+    #[cfg(feature = "stream")]
+    Source(SourceError),
+    /// The model is streamed, and the engine was not set up with its source.
+    #[cfg(feature = "stream")]
+    NoSource,
 }
 
 messages!(EngineError {
@@ -142,6 +156,10 @@ messages!(EngineError {
     Self::EmptyPrompt => (
         "the prompt is empty, and the model has no token that begins a text: give some text"
     ),
+    #[cfg(feature = "stream")]
+    Self::Source(error) => ("{}", error),
+    #[cfg(feature = "stream")]
+    Self::NoSource => ("the model is streamed: set the engine up with its source"),
 });
 
 impl core::error::Error for EngineError {}
@@ -165,6 +183,20 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_team(
+        image: &'i Image<'m>,
+        limits: Limits,
+        arena: &'a mut [u8],
+        kernels: &'static Kernels,
+        team: &'a dyn Team,
+    ) -> Result<Self, EngineError> {
+        #[cfg(feature = "stream")]
+        if image.file().is_streamed() {
+            return Err(EngineError::NoSource);
+        }
+        Self::set_up(image, limits, arena, kernels, team)
+    }
+
+    fn set_up(
         image: &'i Image<'m>,
         limits: Limits,
         arena: &'a mut [u8],
@@ -201,6 +233,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             dropped: 0,
             slide: None,
             last_token: None,
+            #[cfg(feature = "stream")]
+            stream: None,
         })
     }
 
@@ -269,7 +303,7 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
                 true => sampler.offer(first, block),
                 false => chosen = Some(sampler.sample(block)),
             }
-        });
+        })?;
         Ok(chosen.unwrap_or_else(|| sampler.choose()))
     }
 
@@ -342,7 +376,10 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// Calls `each` with the logits of the token that follows the last one fed, block by block: with the number of
     /// the first token of a block and the block, which may be changed in place. It is one block if the limits have
     /// room for all; else every block is computed anew, as often as this is called.
-    pub fn each_logits(&mut self, mut each: impl FnMut(usize, &mut [f32])) {
+    ///
+    /// # Errors
+    /// The source of a streamed model fails, which is the only error: some blocks were without numbers then.
+    pub fn each_logits(&mut self, mut each: impl FnMut(usize, &mut [f32])) -> Result<(), EngineError> {
         let meter = &self.meter;
         let mut each = |first, block: &mut [f32]| {
             meter.begin(Stage::Sampling);
@@ -350,24 +387,39 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             meter.begin(Stage::Outside);
         };
         if self.logits.len() == self.image.config().vocab_size as usize {
-            return each(0, self.logits);
+            each(0, self.logits);
+            return Ok(());
         }
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
-        let compute = Compute { kernels: self.kernels, team: self.team, meter };
+        let compute = Compute {
+            kernels: self.kernels,
+            team: self.team,
+            meter,
+            #[cfg(feature = "stream")]
+            stream: self.stream,
+        };
         let config = self.image.config();
         logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, &mut each);
+        source_result(compute)
     }
 
     /// Computes the logits from what they are computed from, where there is room for all.
-    fn recompute_logits(&mut self) {
+    fn recompute_logits(&mut self) -> Result<(), EngineError> {
         if self.logits_in_blocks() {
-            return;
+            return Ok(());
         }
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
-        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
+        let compute = Compute {
+            kernels: self.kernels,
+            team: self.team,
+            meter: &self.meter,
+            #[cfg(feature = "stream")]
+            stream: self.stream,
+        };
         let each = &mut |_, _: &mut [f32]| self.meter.begin(Stage::Outside);
         let config = self.image.config();
         logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
+        source_result(compute)
     }
 
     /// Tokenizes a text, without the token that begins a text.
@@ -431,7 +483,8 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
     /// [`each_logits`](Self::each_logits) are those that follow the last one.
     ///
     /// # Errors
-    /// No token, a token beyond the vocabulary, or more tokens than room. Nothing was fed then.
+    /// No token, a token beyond the vocabulary, or more tokens than room. Nothing was fed then. Or the source of a
+    /// streamed model fails.
     pub fn feed(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
         let last = tokens.len().saturating_sub(1);
         self.run(tokens, |index| index == last, |_, _| {})
@@ -461,7 +514,6 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         if let Some(&found) = tokens.iter().find(|&&token| token >= config.vocab_size) {
             return Err(EngineError::Token { found, vocab_size: config.vocab_size });
         }
-        self.last_token = tokens.last().copied();
         let mut done = 0;
         while let Some(rest) = tokens.get(done..).filter(|rest| !rest.is_empty()) {
             if let Some(prepare) = self.slide.as_ref().map(Slide::prepare) {
@@ -469,26 +521,33 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             }
             let most = self.vacant().min(self.limits.prefill_chunk as usize);
             let chunk = &rest[..most.min(rest.len())];
-            self.run_chunk(chunk, |index| wanted(done + index), |index, all| each(done + index, all));
+            self.run_chunk(chunk, |index| wanted(done + index), |index, all| each(done + index, all))?;
             done += chunk.len();
         }
+        self.last_token = tokens.last().copied();
         Ok(())
     }
 
-    /// Feeds a chunk of tokens for which there is room.
+    /// Feeds a chunk of tokens for which there is room, or none of them.
     fn run_chunk(
         &mut self,
         chunk: &[u32],
         wanted: impl Fn(usize) -> bool,
         mut each: impl FnMut(usize, &mut [f32]),
-    ) {
+    ) -> Result<(), EngineError> {
         let config = self.image.config();
         let in_blocks = self.logits_in_blocks();
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
-        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
+        let compute = Compute {
+            kernels: self.kernels,
+            team: self.team,
+            meter: &self.meter,
+            #[cfg(feature = "stream")]
+            stream: self.stream,
+        };
         let start = Place { slot: self.position, dropped: self.dropped };
         forward(config, &self.weights, compute, &mut self.cache, &mut scratch, chunk, start);
-        self.position += chunk.len();
+        source_result(compute)?;
         for index in (0..chunk.len()).filter(|&index| wanted(index)) {
             finish(config, &self.weights, compute, &mut scratch, index, self.last);
             if !in_blocks {
@@ -498,7 +557,10 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
                 };
                 logits(config, &self.weights, compute, &mut scratch, self.last, self.logits, each);
             }
+            source_result(compute)?;
         }
+        self.position += chunk.len();
+        Ok(())
     }
 
     fn check_room(&self, need: usize) -> Result<(), EngineError> {
@@ -509,4 +571,16 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// How the source of a streamed model has failed since this was asked last.
+#[inline(always)]
+#[cfg_attr(not(feature = "stream"), allow(unused_variables, reason = "what is mapped does not fail"))]
+fn source_result(compute: Compute) -> Result<(), EngineError> {
+    #[cfg(feature = "stream")]
+    if let Some((stream, error)) = compute.stream.and_then(|stream| Some((stream, stream.failure()?))) {
+        stream.forgive();
+        return Err(EngineError::Source(error));
+    }
+    Ok(())
 }

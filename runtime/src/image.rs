@@ -92,7 +92,7 @@ impl<'m> Image<'m> {
         Self::check(bytes, |bytes| PackedFile::parse_with(bytes, checksum_of))
     }
 
-    fn check(
+    pub(crate) fn check(
         bytes: &'m [u8],
         parse: impl FnOnce(&'m [u8]) -> Result<PackedFile<'m>, FormatError>,
     ) -> Result<Self, ImageError> {

@@ -5,7 +5,10 @@
 
 use crate::kernels::Kernels;
 use crate::meter::Meter;
+#[cfg(feature = "stream")]
+use crate::stream::Chunks;
 use crate::team::{Team, share_tokens};
+use crate::weights::Matrix;
 
 mod attention;
 mod embedding;
@@ -21,12 +24,26 @@ pub(crate) use linear::{Input, Product};
 pub(crate) use norm::{add_output, block_input, normalize, normalize_heads};
 pub(crate) use rotary::{Angles, rotate};
 
-/// Who computes, and who counts: the kernels of one core, the team of cores, the engine's meter.
+/// Who computes, and who counts: the kernels of one core, the team of cores, the engine's meter. And who fetches
+/// matrices that are not in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Compute<'t> {
     pub kernels: &'static Kernels,
     pub team: &'t dyn Team,
     pub meter: &'t Meter<'t>,
+    #[cfg(feature = "stream")]
+    pub stream: Option<&'t dyn Chunks>,
+}
+
+impl Compute<'_> {
+    /// Writes one row of a matrix as `f32`; nothing for a row that is not there.
+    fn row(&self, matrix: &Matrix, row: usize, out: &mut [f32]) {
+        #[cfg(feature = "stream")]
+        if let (Matrix::Streamed(rows), Some(stream)) = (matrix, self.stream) {
+            return stream.row(rows, row, out);
+        }
+        matrix.row(row, out);
+    }
 }
 
 /// What an element costs that is not part of a matrix, in products: which pieces are worth sharing out follows.

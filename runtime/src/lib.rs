@@ -26,6 +26,7 @@
 //! | [`meter`](Probe) | products counted, stages told to an observer |
 //! | [`plan`](Plan), `arena` | how many bytes, and their cutting |
 //! | `family` | which parts this build has |
+//! | `stream` | with the feature of this name: matrices that are fetched while they are multiplied |
 //! | [`image`](Image), `weights` | the packed file, checked once, seen as matrices |
 //!
 //! # Principles
@@ -102,6 +103,8 @@ mod meter;
 mod plan;
 mod sampler;
 pub mod session;
+#[cfg(feature = "stream")]
+pub mod stream;
 mod team;
 #[cfg(test)]
 mod tests;

@@ -127,8 +127,24 @@ impl<'o> Outputs<'o> {
     /// # Safety
     /// No tile of that member and no other number of members is alive.
     unsafe fn tile(&self, member: usize, members: usize) -> Option<(Range<usize>, Tile<'o>)> {
-        let units = self.rows.div_ceil(self.unit);
-        let bound = |member: usize| (units * member / members * self.unit).min(self.rows);
+        // SAFETY: the caller's promise.
+        unsafe { self.tile_of(0..self.rows, member, members) }
+    }
+
+    /// The same of some rows, which begin at a multiple of the unit.
+    ///
+    /// # Safety
+    /// As [`tile`](Self::tile).
+    #[inline(always)]
+    unsafe fn tile_of(
+        &self,
+        part: Range<usize>,
+        member: usize,
+        members: usize,
+    ) -> Option<(Range<usize>, Tile<'o>)> {
+        let part = part.start..part.end.min(self.rows);
+        let units = part.len().div_ceil(self.unit);
+        let bound = |member: usize| (part.start + units * member / members * self.unit).min(part.end);
         let own = bound(member)..bound(member + 1);
         let tokens = self.pieces.length.checked_div(self.rows)?;
         if own.is_empty() || tokens == 0 {
@@ -155,6 +171,25 @@ pub(crate) fn share_matrices<const N: usize>(
             if let Some((own, mut tile)) = unsafe { outputs.tile(member, members) } {
                 job(number, own, &mut tile);
             }
+        }
+    });
+}
+
+/// Shares some rows of one matrix, in whole units of rows, among the team: `job` gets rows of it and the place of their
+/// outputs.
+#[cfg(feature = "stream")]
+pub(crate) fn share_part(
+    team: &dyn Team,
+    products: usize,
+    outputs: &mut Outputs,
+    part: Range<usize>,
+    job: impl Fn(Range<usize>, &mut Tile) + Sync,
+) {
+    let outputs = &*outputs;
+    share_out(team, products, &|member, members| {
+        // SAFETY: the outputs are borrowed exclusively; each member is called once, and all with the same number.
+        if let Some((own, mut tile)) = unsafe { outputs.tile_of(part.clone(), member, members) } {
+            job(own, &mut tile);
         }
     });
 }

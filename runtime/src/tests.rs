@@ -14,6 +14,8 @@ mod families;
 mod mark;
 mod prefix;
 mod slide;
+#[cfg(feature = "stream")]
+mod stream;
 mod teams;
 
 /// A sink that keeps the file in memory.
@@ -449,7 +451,7 @@ fn what_needs_all_logits_at_once_is_refused_when_they_come_in_blocks() {
     engine.feed(&[1, 2]).unwrap();
     assert_eq!(engine.logits().map(|logits| logits.len()), Err(EngineError::LogitsInBlocks { rows: 8 }));
     let mut firsts = Vec::new();
-    engine.each_logits(|first, block| firsts.push((first, block.len())));
+    engine.each_logits(|first, block| firsts.push((first, block.len()))).unwrap();
     assert_eq!(firsts, [(0, 8), (8, 8), (16, 3)]);
 }
 

@@ -11,13 +11,26 @@ use sprat_format::{Element, PackedFile, Role, Tensor, WORD};
 
 use crate::family::EVERY_FAMILY;
 use crate::kernels::Q8;
+#[cfg(feature = "stream")]
+use crate::stream::Rows;
 
-/// A matrix of rows (outputs) x columns (inputs) in flash.
+/// A matrix of rows (outputs) x columns (inputs) in flash, or in a source from which it is fetched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Matrix<'m> {
-    F32 { cols: usize, values: &'m [f32] },
-    F16 { cols: usize, values: &'m [f16] },
-    Q8 { cols: usize, matrix: Q8<'m> },
+    F32 {
+        cols: usize,
+        values: &'m [f32],
+    },
+    F16 {
+        cols: usize,
+        values: &'m [f16],
+    },
+    Q8 {
+        cols: usize,
+        matrix: Q8<'m>,
+    },
+    #[cfg(feature = "stream")]
+    Streamed(Rows),
 }
 
 /// The elements of `bytes`, which the image's check found to be aligned and whole.
@@ -26,7 +39,7 @@ fn typed<T: Pod>(bytes: &[u8]) -> Option<&[T]> {
 }
 
 impl<'m> Matrix<'m> {
-    fn new(tensor: Tensor<'m>) -> Option<Self> {
+    pub(crate) fn new(tensor: Tensor<'m>) -> Option<Self> {
         let cols = tensor.cols as usize;
         Some(match tensor.element {
             Element::F32 => Self::F32 { cols, values: typed(tensor.values)? },
@@ -44,6 +57,8 @@ impl<'m> Matrix<'m> {
     pub(crate) fn cols(&self) -> usize {
         match *self {
             Self::F32 { cols, .. } | Self::F16 { cols, .. } | Self::Q8 { cols, .. } => cols,
+            #[cfg(feature = "stream")]
+            Self::Streamed(rows) => rows.cols(),
         }
     }
 
@@ -53,16 +68,20 @@ impl<'m> Matrix<'m> {
             Self::F32 { cols, values } => values.len() / cols,
             Self::F16 { cols, values } => values.len() / cols,
             Self::Q8 { matrix, .. } => matrix.rows,
+            #[cfg(feature = "stream")]
+            Self::Streamed(rows) => rows.count(),
         }
     }
 
-    /// Where its values begin.
+    /// Where its values begin, in memory or in the file.
     #[cfg(feature = "taps")]
     pub(crate) fn address(&self) -> usize {
         match self {
             Self::F32 { values, .. } => values.as_ptr().addr(),
             Self::F16 { values, .. } => values.as_ptr().addr(),
             Self::Q8 { matrix, .. } => matrix.values.as_ptr().addr(),
+            #[cfg(feature = "stream")]
+            Self::Streamed(rows) => rows.place().values_at as usize,
         }
     }
 
@@ -84,10 +103,12 @@ impl<'m> Matrix<'m> {
                 Self::F16 { cols, values: &values[rows.start * cols..rows.end * cols] }
             }
             Self::Q8 { cols, matrix } => Self::Q8 { cols, matrix: matrix.part(rows) },
+            #[cfg(feature = "stream")]
+            Self::Streamed(all) => Self::Streamed(all.part(rows)),
         }
     }
 
-    /// Writes one row as `f32`; nothing for a row that is not there.
+    /// Writes one row as `f32`; nothing for a row that is not there, or not in memory.
     pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
         match *self {
             Self::F32 { cols, values } => {
@@ -113,6 +134,8 @@ impl<'m> Matrix<'m> {
                 }
             }
             Self::Q8 { .. } => {}
+            #[cfg(feature = "stream")]
+            Self::Streamed(_) => {}
         }
     }
 }
@@ -171,6 +194,10 @@ pub(crate) struct Weights<'i, 'm> {
 }
 
 fn matrix<'m>(file: &PackedFile<'m>, role: Role, layer: usize) -> Option<Matrix<'m>> {
+    #[cfg(feature = "stream")]
+    if file.is_streamed() {
+        return file.place(role, layer).map(|place| Matrix::Streamed(Rows::new(place)));
+    }
     file.tensor(role, layer).and_then(Matrix::new)
 }
 

@@ -5,13 +5,19 @@
 //! gigabytes: with the feature `std` it is the crate `crc32fast`.
 
 #[cfg(feature = "std")]
-pub(crate) use fast::Checksum;
+pub use fast::Checksum;
 #[cfg(not(feature = "std"))]
-pub(crate) use small::Checksum;
+pub use small::Checksum;
 
 /// CRC-32/ISO-HDLC of `bytes`, as the file has it of its header and sections.
 pub fn crc32(bytes: &[u8]) -> u32 {
     Checksum::of(bytes)
+}
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Checksum {
@@ -47,23 +53,23 @@ mod small {
 
     /// A checksum under way.
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Checksum(u32);
+    pub struct Checksum(u32);
 
     impl Checksum {
         /// Of no bytes.
-        pub(crate) const fn new() -> Self {
+        pub const fn new() -> Self {
             Self(u32::MAX)
         }
 
         /// Takes in the bytes that follow.
         #[inline(never)]
-        pub(crate) fn update(&mut self, bytes: &[u8]) {
+        pub fn update(&mut self, bytes: &[u8]) {
             let step = |register: u32| register >> 4 ^ TABLE[(register & 15) as usize];
             self.0 = bytes.iter().fold(self.0, |register, byte| step(step(register ^ u32::from(*byte))));
         }
 
         /// Of the bytes so far.
-        pub(crate) const fn value(&self) -> u32 {
+        pub const fn value(&self) -> u32 {
             !self.0
         }
     }
@@ -73,21 +79,21 @@ mod small {
 mod fast {
     /// A checksum under way.
     #[derive(Clone, Debug)]
-    pub(crate) struct Checksum(crc32fast::Hasher);
+    pub struct Checksum(crc32fast::Hasher);
 
     impl Checksum {
         /// Of no bytes.
-        pub(crate) fn new() -> Self {
+        pub fn new() -> Self {
             Self(crc32fast::Hasher::new())
         }
 
         /// Takes in the bytes that follow.
-        pub(crate) fn update(&mut self, bytes: &[u8]) {
+        pub fn update(&mut self, bytes: &[u8]) {
             self.0.update(bytes);
         }
 
         /// Of the bytes so far.
-        pub(crate) fn value(&self) -> u32 {
+        pub fn value(&self) -> u32 {
             self.0.clone().finalize()
         }
     }

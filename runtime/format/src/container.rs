@@ -4,7 +4,9 @@
 
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::checksum::Checksum;
-use crate::tensor::TensorTable;
+#[cfg(feature = "stream")]
+use crate::streamed::Extent;
+use crate::tensor::{DataSection, TensorTable};
 use crate::{FormatError, Meta, Role, Tensor};
 
 /// The first eight bytes of every packed file.
@@ -59,6 +61,9 @@ pub struct SectionIter<'a> {
     table: &'a [[u8; SECTION_BYTES]],
     /// First offset at which the next section may begin.
     least_offset: u64,
+    /// Where the weights lie, of a file of which `file` is what stands before them.
+    #[cfg(feature = "stream")]
+    pub(crate) streamed: Option<Extent>,
 }
 
 impl<'a> Iterator for SectionIter<'a> {
@@ -72,6 +77,16 @@ impl<'a> Iterator for SectionIter<'a> {
 }
 
 impl<'a> SectionIter<'a> {
+    pub(crate) fn new(file: &'a [u8], table: &'a [[u8; SECTION_BYTES]]) -> Self {
+        Self {
+            file,
+            table,
+            least_offset: (HEADER_BYTES + SECTION_BYTES * table.len()) as u64,
+            #[cfg(feature = "stream")]
+            streamed: None,
+        }
+    }
+
     fn read(&mut self, entry: &[u8; SECTION_BYTES]) -> Result<Section<'a>, FormatError> {
         let kind = [entry[0], entry[1], entry[2], entry[3]];
         let checksum = u32_at::<4, SECTION_BYTES>(entry);
@@ -84,8 +99,7 @@ impl<'a> SectionIter<'a> {
             return Err(wrong("offset", offset));
         }
         let end = offset.checked_add(length).ok_or(wrong("length", length))?;
-        let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
-        let bytes = range.and_then(|(from, to)| self.file.get(from..to)).ok_or(wrong("length", length))?;
+        let bytes = self.content(offset, end).ok_or(wrong("length", length))?;
         if flags > 1 {
             return Err(wrong("flags", flags.into()));
         }
@@ -94,6 +108,14 @@ impl<'a> SectionIter<'a> {
         }
         self.least_offset = end;
         Ok(Section { kind, offset, bytes, checksum, required: flags & 1 != 0 })
+    }
+
+    fn content(&self, offset: u64, end: u64) -> Option<&'a [u8]> {
+        #[cfg(feature = "stream")]
+        if let Some(extent) = &self.streamed {
+            return extent.content(self.file, offset, end);
+        }
+        self.file.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
     }
 }
 
@@ -106,10 +128,10 @@ impl<'a> SectionIter<'a> {
 /// read by [`prefix`](crate::prefix).
 #[derive(Clone, Debug)]
 pub struct PackedFile<'a> {
-    sections: SectionIter<'a>,
+    pub(crate) sections: SectionIter<'a>,
     meta: Meta<'a>,
     tokenizer: &'a [u8],
-    tensors: TensorTable<'a>,
+    pub(crate) tensors: TensorTable<'a>,
 }
 
 impl<'a> PackedFile<'a> {
@@ -126,10 +148,25 @@ impl<'a> PackedFile<'a> {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_with(bytes: &'a [u8], checksum_of: impl Fn(&'a [u8]) -> u32) -> Result<Self, FormatError> {
-        let sections = Self::sections_of(bytes)?;
+        Self::check(Self::sections_of(bytes)?, |section| {
+            let Section { kind, bytes, checksum: recorded, .. } = *section;
+            let computed = checksum_of(bytes);
+            match computed == recorded {
+                true => Ok(()),
+                false => Err(FormatError::SectionChecksum { kind, recorded, computed }),
+            }
+        })
+    }
+
+    /// Checks all but the content of sections, which is for `verify`.
+    pub(crate) fn check(
+        sections: SectionIter<'a>,
+        verify: impl Fn(&Section<'a>) -> Result<(), FormatError>,
+    ) -> Result<Self, FormatError> {
         let mut known: [Option<&'a [u8]>; 4] = [None; 4];
         for section in sections.clone() {
-            let Section { kind, bytes, checksum, required, .. } = section?;
+            let section = section?;
+            let Section { kind, bytes, required, .. } = section;
             let slot =
                 [kind::META, kind::TOKENIZER, kind::TENSORS, kind::DATA].iter().position(|&k| k == kind);
             match slot {
@@ -140,15 +177,17 @@ impl<'a> PackedFile<'a> {
                 None if required => return Err(FormatError::UnknownSection { kind }),
                 None => {}
             }
-            let computed = checksum_of(bytes);
-            if computed != checksum {
-                return Err(FormatError::SectionChecksum { kind, recorded: checksum, computed });
-            }
+            verify(&section)?;
         }
         let present = |slot: usize, kind| known[slot].ok_or(FormatError::MissingSection { kind });
         let meta = Meta::decode(present(0, kind::META)?).ok_or(FormatError::Meta)?;
         meta.validate()?;
-        let tensors = TensorTable::parse(present(2, kind::TENSORS)?, present(3, kind::DATA)?, &meta.config)?;
+        let data = DataSection {
+            bytes: present(3, kind::DATA)?,
+            #[cfg(feature = "stream")]
+            streamed: sections.streamed.as_ref().map(Extent::data),
+        };
+        let tensors = TensorTable::parse(present(2, kind::TENSORS)?, data, &meta.config)?;
         Ok(Self { sections, tokenizer: present(1, kind::TOKENIZER)?, tensors, meta })
     }
 
@@ -157,39 +196,15 @@ impl<'a> PackedFile<'a> {
     /// # Errors
     /// What is wrong with header or section table.
     pub fn sections_of(bytes: &'a [u8]) -> Result<SectionIter<'a>, FormatError> {
+        let (header, table) = header_of(bytes)?;
         let have = bytes.len() as u64;
-        let header: &[u8; HEADER_BYTES] =
-            bytes.first_chunk().ok_or(FormatError::TooShort { need: HEADER_BYTES as u64, have })?;
-        let [m0, m1, m2, m3, m4, m5, m6, m7, ..] = *header;
-        let found = [m0, m1, m2, m3, m4, m5, m6, m7];
-        if found != MAGIC {
-            return Err(FormatError::Magic { found });
-        }
-        let major = u16_at::<8, HEADER_BYTES>(header);
-        if major != VERSION_MAJOR {
-            return Err(FormatError::Version { found: major, supported: VERSION_MAJOR });
-        }
-        let count = u32_at::<12, HEADER_BYTES>(header);
-        if count == 0 || count > MAX_SECTIONS {
-            return Err(FormatError::SectionCount { found: count, most: MAX_SECTIONS });
-        }
-        let file_bytes = u64_at::<16, HEADER_BYTES>(header);
-        let table_end = HEADER_BYTES + SECTION_BYTES * count as usize;
-        let need = file_bytes.max(table_end as u64);
+        let table_end = HEADER_BYTES + SECTION_BYTES * table.len();
+        let need = u64_at::<16, HEADER_BYTES>(header).max(table_end as u64);
         let file = usize::try_from(need)
             .ok()
             .and_then(|n| bytes.get(..n))
             .ok_or(FormatError::TooShort { need, have })?;
-        let (table, _) = file[HEADER_BYTES..table_end].as_chunks();
-        let recorded = u32_at::<28, HEADER_BYTES>(header);
-        let mut digest = Checksum::new();
-        digest.update(&header[..28]);
-        digest.update(table.as_flattened());
-        let computed = digest.value();
-        if recorded != computed {
-            return Err(FormatError::HeaderChecksum { recorded, computed });
-        }
-        Ok(SectionIter { file, table, least_offset: table_end as u64 })
+        Ok(SectionIter::new(file, table))
     }
 
     /// What the file says of its model.
@@ -231,4 +246,37 @@ impl<'a> PackedFile<'a> {
     pub fn sections(&self) -> impl Iterator<Item = Section<'a>> + '_ {
         self.sections.clone().flatten()
     }
+}
+
+/// Header and section table, whose checksum is right.
+pub(crate) fn header_of(bytes: &[u8]) -> Result<(&[u8; HEADER_BYTES], &[[u8; SECTION_BYTES]]), FormatError> {
+    let have = bytes.len() as u64;
+    let header: &[u8; HEADER_BYTES] =
+        bytes.first_chunk().ok_or(FormatError::TooShort { need: HEADER_BYTES as u64, have })?;
+    let [m0, m1, m2, m3, m4, m5, m6, m7, ..] = *header;
+    let found = [m0, m1, m2, m3, m4, m5, m6, m7];
+    if found != MAGIC {
+        return Err(FormatError::Magic { found });
+    }
+    let major = u16_at::<8, HEADER_BYTES>(header);
+    if major != VERSION_MAJOR {
+        return Err(FormatError::Version { found: major, supported: VERSION_MAJOR });
+    }
+    let count = u32_at::<12, HEADER_BYTES>(header);
+    if count == 0 || count > MAX_SECTIONS {
+        return Err(FormatError::SectionCount { found: count, most: MAX_SECTIONS });
+    }
+    let table_end = HEADER_BYTES + SECTION_BYTES * count as usize;
+    let need = table_end as u64;
+    let behind = bytes.get(HEADER_BYTES..table_end).ok_or(FormatError::TooShort { need, have })?;
+    let (table, _) = behind.as_chunks();
+    let recorded = u32_at::<28, HEADER_BYTES>(header);
+    let mut digest = Checksum::new();
+    digest.update(&header[..28]);
+    digest.update(table.as_flattened());
+    let computed = digest.value();
+    if recorded != computed {
+        return Err(FormatError::HeaderChecksum { recorded, computed });
+    }
+    Ok((header, table))
 }

@@ -101,11 +101,13 @@ mod meta;
 pub mod prefix;
 mod role;
 mod section;
+#[cfg(feature = "stream")]
+pub mod streamed;
 mod tensor;
 pub mod tokenizer;
 mod writer;
 
-pub use checksum::crc32;
+pub use checksum::{Checksum, crc32};
 pub use config::{
     Activation, Block, Config, FeedForward, Layers, Norm, NormPlace, Pairing, Position, QkNorm,
 };

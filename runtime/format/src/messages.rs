@@ -9,11 +9,11 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! messages {
-    ($error:ty { $($pattern:pat => ($text:literal $(, $value:expr)* $(,)?)),+ $(,)? }) => {
+    ($error:ty { $($(#[$attribute:meta])* $pattern:pat => ($text:literal $(, $value:expr)* $(,)?)),+ $(,)? }) => {
         impl core::fmt::Display for $error {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match *self {
-                    $($pattern => write!(f, $text $(, $value)*),)+
+                    $($(#[$attribute])* $pattern => write!(f, $text $(, $value)*),)+
                 }
             }
         }
@@ -22,7 +22,7 @@ macro_rules! messages {
         impl defmt::Format for $error {
             fn format(&self, f: defmt::Formatter<'_>) {
                 match *self {
-                    $($pattern => defmt::write!(f, $text $(, $value)*),)+
+                    $($(#[$attribute])* $pattern => defmt::write!(f, $text $(, $value)*),)+
                 }
             }
         }

@@ -45,7 +45,7 @@ impl Element {
         }
     }
 
-    const fn from_numbers(number: u8, group: u16) -> Option<Self> {
+    pub(crate) const fn from_numbers(number: u8, group: u16) -> Option<Self> {
         match (number, group) {
             (0, 0) => Some(Self::F32),
             (1, 0) => Some(Self::F16),
@@ -151,11 +151,32 @@ pub struct Tensor<'a> {
     pub scales: &'a [u8],
 }
 
+/// The section of values and scales.
+#[derive(Clone, Debug)]
+pub(crate) struct DataSection<'a> {
+    /// What of it is in memory.
+    pub bytes: &'a [u8],
+    /// The section's place in a file that is streamed; its vectors alone are in memory then.
+    #[cfg(feature = "stream")]
+    pub streamed: Option<core::ops::Range<u64>>,
+}
+
+impl DataSection<'_> {
+    /// Bytes of the section.
+    fn length(&self) -> u64 {
+        #[cfg(feature = "stream")]
+        if let Some(place) = &self.streamed {
+            return place.end - place.start;
+        }
+        self.bytes.len() as u64
+    }
+}
+
 /// The tensor table, checked against a configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorTable<'a> {
-    entries: &'a [[u8; TENSOR_BYTES]],
-    data: &'a [u8],
+    pub(crate) entries: &'a [[u8; TENSOR_BYTES]],
+    pub(crate) data: DataSection<'a>,
     layers: usize,
     /// Entries of one layer.
     stride: usize,
@@ -166,7 +187,11 @@ pub(crate) struct TensorTable<'a> {
 const ABSENT: u8 = 0xff;
 
 impl<'a> TensorTable<'a> {
-    pub(crate) fn parse(table: &'a [u8], data: &'a [u8], config: &Config) -> Result<Self, FormatError> {
+    pub(crate) fn parse(
+        table: &'a [u8],
+        data: DataSection<'a>,
+        config: &Config,
+    ) -> Result<Self, FormatError> {
         let (entries, rest) = table.as_chunks();
         let wrong = |index: usize, field, found, expected| FormatError::Tensor {
             index: index as u32,
@@ -243,7 +268,7 @@ impl<'a> TensorTable<'a> {
         let stored = layout.padded_rows(rows);
         check("rows", u32_at::<8, TENSOR_BYTES>(entry).into(), rows.into())?;
         check("columns", u32_at::<12, TENSOR_BYTES>(entry).into(), cols.into())?;
-        let have = self.data.len() as u64;
+        let have = self.data.length();
         let span = |at: u64, bytes: u64, names: [&'static str; 2], expected: u64| {
             check(names[1], bytes, expected)?;
             match at.checked_add(bytes) {
@@ -259,7 +284,11 @@ impl<'a> TensorTable<'a> {
 
     fn at(&self, index: usize) -> Option<Tensor<'a>> {
         let entry = self.entries.get(index)?;
-        let span = |at: u64, bytes: u64| self.data.get(at as usize..)?.get(..bytes as usize);
+        #[cfg(feature = "stream")]
+        if self.data.streamed.is_some() && crate::streamed::is_matrix(entry) {
+            return None;
+        }
+        let span = |at: u64, bytes: u64| self.data.bytes.get(at as usize..)?.get(..bytes as usize);
         Some(Tensor {
             rows: u32_at::<8, TENSOR_BYTES>(entry),
             cols: u32_at::<12, TENSOR_BYTES>(entry),
@@ -271,12 +300,18 @@ impl<'a> TensorTable<'a> {
     }
 
     pub(crate) fn get(&self, role: Role, layer: usize) -> Option<Tensor<'a>> {
+        self.at(self.index(role, layer)?)
+    }
+
+    /// The position of a tensor in the table.
+    #[inline]
+    pub(crate) fn index(&self, role: Role, layer: usize) -> Option<usize> {
         let slot = self.slots[role as usize];
         if slot == ABSENT || (role.in_layers() && layer >= self.layers) {
             return None;
         }
         let base = if role.in_layers() { layer } else { self.layers } * self.stride;
-        self.at(base + usize::from(slot))
+        Some(base + usize::from(slot))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Role, Option<usize>, Tensor<'a>)> + '_ {

@@ -5,7 +5,9 @@
 
 use sprat_format::messages;
 
-use super::Engine;
+use super::{Engine, EngineError};
+#[cfg(feature = "stream")]
+use crate::stream::SourceError;
 
 /// A place in the text of an engine: that of the last token fed when it was made.
 #[derive(Debug)]
@@ -37,6 +39,20 @@ pub enum MarkError {
         /// Tokens that were dropped since to make room.
         dropped: u32,
     },
+    /// The source of a streamed model failed: the engine is at the place, without logits. Return to it again.
+    #[cfg(feature = "stream")]
+    Source(SourceError),
+}
+
+impl From<EngineError> for MarkError {
+    /// How computing the logits fails, which only a source does.
+    fn from(error: EngineError) -> Self {
+        match error {
+            #[cfg(feature = "stream")]
+            EngineError::Source(error) => Self::Source(error),
+            _ => Self::Empty,
+        }
+    }
 }
 
 messages!(MarkError {
@@ -49,6 +65,8 @@ messages!(MarkError {
         have,
         dropped,
     ),
+    #[cfg(feature = "stream")]
+    Self::Source(error) => ("{}", error),
 });
 
 impl core::error::Error for MarkError {}
@@ -86,7 +104,8 @@ impl Engine<'_, '_, '_> {
     /// here.
     ///
     /// # Errors
-    /// The cache is shorter than it was, or has dropped tokens since to make room. Nothing has changed then.
+    /// The cache is shorter than it was, or has dropped tokens since to make room. Nothing has changed then. Or the
+    /// source of a streamed model fails.
     pub fn return_to(&mut self, mark: &Mark<'_>) -> Result<(), MarkError> {
         let dropped = self.dropped.wrapping_sub(mark.dropped);
         let (need, have) = (mark.position, self.position);
@@ -95,7 +114,7 @@ impl Engine<'_, '_, '_> {
         }
         self.position = mark.position;
         self.last.copy_from_slice(mark.last);
-        self.recompute_logits();
+        self.recompute_logits()?;
         Ok(())
     }
 }

@@ -7,7 +7,9 @@ use sprat_format::chat::Role;
 use sprat_format::prefix::{self, PREFIX_HEADER_BYTES, Prefix, PrefixShape};
 use sprat_format::{KvType, messages};
 
-use super::Engine;
+use super::{Engine, EngineError};
+#[cfg(feature = "stream")]
+use crate::stream::SourceError;
 
 /// Why a text that was read before cannot be used, or kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,23 @@ pub enum PrefixError {
         /// Bytes of the buffer.
         have: usize,
     },
+    /// The model is streamed, and the section lies behind its weights.
+    #[cfg(feature = "stream")]
+    Streamed,
+    /// The source of a streamed model failed. The cache is empty.
+    #[cfg(feature = "stream")]
+    Source(SourceError),
+}
+
+impl From<EngineError> for PrefixError {
+    /// How computing the logits fails, which only a source does.
+    fn from(error: EngineError) -> Self {
+        match error {
+            #[cfg(feature = "stream")]
+            EngineError::Source(error) => Self::Source(error),
+            _ => Self::Arrangement,
+        }
+    }
 }
 
 messages!(PrefixError {
@@ -64,6 +83,10 @@ messages!(PrefixError {
     Self::Arrangement => ("section PRFX is arranged for another runtime: pack the model again"),
     Self::Tokens { found, expected } => ("{} tokens were given, and the cache holds {}", found, expected),
     Self::Buffer { need, have } => ("the section has {} bytes, the buffer {}", need, have),
+    #[cfg(feature = "stream")]
+    Self::Streamed => ("section PRFX lies behind the weights, which are streamed: feed the text instead"),
+    #[cfg(feature = "stream")]
+    Self::Source(error) => ("{}", error),
 });
 
 impl core::error::Error for PrefixError {}
@@ -85,6 +108,10 @@ impl Engine<'_, '_, '_> {
     pub fn load_prefix(&mut self) -> Result<usize, PrefixError> {
         let config = self.image.config();
         let section = self.image.file().prefix_section().ok_or(PrefixError::Absent)?;
+        #[cfg(feature = "stream")]
+        if self.image.file().is_streamed() && section.is_empty() {
+            return Err(PrefixError::Streamed);
+        }
         let prefix = Prefix::parse(section, config).map_err(PrefixError::Format)?;
         let PrefixShape { tokens, kv, stride, .. } = prefix.shape;
         if kv != self.limits.kv {
@@ -106,7 +133,7 @@ impl Engine<'_, '_, '_> {
         self.cache.load(need, prefix.heads);
         self.position = need;
         self.last.copy_from_slice(last);
-        self.recompute_logits();
+        self.recompute_logits().inspect_err(|_| self.position = 0)?;
         Ok(need)
     }
 

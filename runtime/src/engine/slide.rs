@@ -129,11 +129,22 @@ impl Engine<'_, '_, '_> {
             return;
         }
         let mut scratch = Scratch::carve(&mut Carver::new(self.scratch), &self.plan.sizes);
-        let compute = Compute { kernels: self.kernels, team: self.team, meter: &self.meter };
+        let compute = Compute {
+            kernels: self.kernels,
+            team: self.team,
+            meter: &self.meter,
+            #[cfg(feature = "stream")]
+            stream: self.stream,
+        };
         let mut place = Place { slot: 0, dropped: self.dropped };
         for chunk in sinks.chunks(self.limits.prefill_chunk as usize) {
             forward(config, &self.weights, compute, &mut self.cache, &mut scratch, chunk, place);
             place.slot += chunk.len();
+        }
+        // Sinks that could not be read are none. The feeding that asked for room says how the source failed.
+        #[cfg(feature = "stream")]
+        if self.stream.is_some_and(|stream| stream.failure().is_some()) {
+            self.truncate(0);
         }
     }
 }

@@ -233,7 +233,13 @@ mod tests {
             &plan.sizes,
         );
         let (meter, kernels) = (Meter::default(), Kernels::detect());
-        let compute = Compute { kernels, team: &Solo, meter: &meter };
+        let compute = Compute {
+            kernels,
+            team: &Solo,
+            meter: &meter,
+            #[cfg(feature = "stream")]
+            stream: None,
+        };
         for position in 0..POSITIONS {
             cache.put(0, position, &numbers(position, 24), &numbers(position + 99, 24), kernels);
         }

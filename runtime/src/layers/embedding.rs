@@ -27,7 +27,7 @@ pub(crate) fn embed(
         None => &mut *x,
     };
     for (token, row) in tokens.iter().zip(embedded.chunks_exact_mut(width)) {
-        weights.token_embedding.row(*token as usize, row);
+        compute.row(&weights.token_embedding, *token as usize, row);
     }
     if EVERY_FAMILY && config.embedding_scale != 1.0 {
         embedded.iter_mut().for_each(|x| *x *= config.embedding_scale);
@@ -41,7 +41,7 @@ pub(crate) fn embed(
     if let Some(positions) = &weights.position_embedding {
         let row = &mut h[..hidden];
         for (position, x) in (start..).zip(x.chunks_exact_mut(hidden)) {
-            positions.row(position, row);
+            compute.row(positions, position, row);
             (compute.kernels.add)(row, x);
         }
     }

@@ -2,11 +2,17 @@
 //!
 //! Matrices that read the same input are taken together: it is quantized once, and the cores meet once.
 
+use core::ops::Range;
+
 use sprat_format::Layout;
 
 use super::{Compute, ELEMENT};
-use crate::kernels::{Prepared, Q8};
-use crate::team::{Outputs, share_matrices, share_tokens};
+use crate::kernels::{Kernels, Prepared, Q8};
+#[cfg(feature = "stream")]
+use crate::stream::Chunks;
+#[cfg(feature = "stream")]
+use crate::team::share_part;
+use crate::team::{Outputs, Tile, share_matrices, share_tokens};
 use crate::weights::Matrix;
 
 /// A chunk's rows as input of matrices, quantized when a q8 matrix asks for it.
@@ -54,7 +60,11 @@ impl<'s> Input<'s> {
 
     /// The same for matrices that want one form of the input.
     fn times_alike<const N: usize>(&mut self, compute: Compute, products: [Product; N]) {
-        let Compute { kernels, team, meter } = compute;
+        #[cfg(feature = "stream")]
+        if let Some(stream) = compute.stream {
+            return products.into_iter().for_each(|product| self.times_streamed(compute, stream, product));
+        }
+        let Compute { kernels, team, meter, .. } = compute;
         let matrices = products.each_ref().map(|product| (product.matrix, product.bias));
         let tokens = self.x.len() / matrices[0].0.cols();
         let count = tokens * matrices.iter().map(|(matrix, _)| matrix.rows() * matrix.cols()).sum::<usize>();
@@ -70,20 +80,35 @@ impl<'s> Input<'s> {
         });
         share_matrices(team, count, outputs, |number, rows, out| {
             let (matrix, bias) = matrices[number];
-            match matrix {
-                Matrix::F32 { cols, values } => {
-                    (kernels.matmul_f32)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
-                }
-                Matrix::F16 { cols, values } => {
-                    (kernels.matmul_f16)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
-                }
-                Matrix::Q8 { matrix, .. } => {
-                    (kernels.matmul_q8)(&matrix.part(rows.clone()), prepared, out);
-                }
-            }
+            multiply(kernels, matrix, rows.clone(), x, prepared, out);
             if let Some(bias) = bias {
                 (0..tokens).for_each(|token| (kernels.add)(&bias[rows.clone()], out.token(token)));
             }
+        });
+    }
+
+    /// The same for a matrix that is fetched, some rows at a time: the cores meet after each time.
+    #[cfg(feature = "stream")]
+    fn times_streamed(&mut self, compute: Compute, stream: &dyn Chunks, product: Product) {
+        let Compute { kernels, team, meter, .. } = compute;
+        let Product { matrix, bias, out } = product;
+        let Matrix::Streamed(all) = matrix else { return };
+        let tokens = self.x.len() / all.cols();
+        meter.count(tokens * all.count() * all.cols());
+        meter.show_input(matrix, self.x);
+        if let Some(matrix) = all.q8() {
+            self.prepare(compute, &matrix, tokens);
+        }
+        let (x, prepared) = (self.x, &self.prepared);
+        let mut outputs = Outputs::new(out, all.count(), all.unit());
+        stream.each(all, &mut |part, matrix| {
+            let (products, first) = (tokens * part.len() * all.cols(), part.start);
+            share_part(team, products, &mut outputs, part, |rows, out| {
+                multiply(kernels, matrix, rows.start - first..rows.end - first, x, prepared, out);
+                if let Some(bias) = bias {
+                    (0..tokens).for_each(|token| (kernels.add)(&bias[rows.clone()], out.token(token)));
+                }
+            });
         });
     }
 
@@ -108,5 +133,29 @@ impl<'s> Input<'s> {
             let mut part = Prepared { values, scales, sums };
             (compute.kernels.prepare)(x, cols, group, layout, &mut part);
         });
+    }
+}
+
+/// Some rows of a matrix in memory times the input.
+#[inline(always)]
+fn multiply(
+    kernels: &Kernels,
+    matrix: &Matrix,
+    rows: Range<usize>,
+    x: &[f32],
+    prepared: &Prepared,
+    out: &mut Tile,
+) {
+    match matrix {
+        Matrix::F32 { cols, values } => {
+            (kernels.matmul_f32)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
+        }
+        Matrix::F16 { cols, values } => {
+            (kernels.matmul_f16)(&values[rows.start * cols..rows.end * cols], *cols, x, out);
+        }
+        Matrix::Q8 { matrix, .. } => (kernels.matmul_q8)(&matrix.part(rows), prepared, out),
+        // It was fetched.
+        #[cfg(feature = "stream")]
+        Matrix::Streamed(_) => {}
     }
 }

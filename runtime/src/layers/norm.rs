@@ -72,7 +72,7 @@ pub(crate) fn normalize_heads(
 
 /// Normalizes each row of `x` (T x H) into `out`.
 pub(crate) fn normalize(config: &Config, compute: Compute, norm: &NormWeights, x: &[f32], out: &mut [f32]) {
-    let Compute { kernels, team, meter } = compute;
+    let Compute { kernels, team, meter, .. } = compute;
     meter.begin(Stage::Norm);
     let width = norm.weight.len();
     share_tokens(team, x.len() * ELEMENT, x.len() / width, out, |own, out| {

@@ -5,7 +5,7 @@ use super::*;
 use crate::team::tests::Threads;
 
 /// Models with every part, alone and together.
-fn unusual() -> Vec<Config> {
+pub(super) fn unusual() -> Vec<Config> {
     let (llama, gpt2) = (llama(), gpt2());
     let windowed = Config { window: 5, window_layers: Layers { period: 2, bits: 1 }, ..llama };
     vec![

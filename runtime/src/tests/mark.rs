@@ -12,7 +12,7 @@ fn a_mark_brings_back_cache_and_logits() {
         let mut engine = Engine::new(&image, limits, arena.as_mut(), Kernels::detect()).unwrap();
         let all = |engine: &mut Engine| {
             let mut all = Vec::new();
-            engine.each_logits(|_, block| all.extend(block.iter().map(|x| x.to_bits())));
+            engine.each_logits(|_, block| all.extend(block.iter().map(|x| x.to_bits()))).unwrap();
             all
         };
         let mut saved = [0.0; 32];

@@ -29,7 +29,7 @@ fn with_engine<T>(model: &Aligned, limits: Limits, act: impl FnOnce(&mut Engine)
 
 fn all_bits(engine: &mut Engine) -> Vec<u32> {
     let mut all = Vec::new();
-    engine.each_logits(|_, block| all.extend(block.iter().map(|x| x.to_bits())));
+    engine.each_logits(|_, block| all.extend(block.iter().map(|x| x.to_bits()))).unwrap();
     all
 }
 
