@@ -6,7 +6,8 @@
 //! whether a model fits them, for the host tools too. The rest is glue that a board asks for by feature: `ask` for
 //! questions with tools, `console` for the application's other form, conversations over a wire (`serve`),
 //! `build-script` for its build, `semihosting` for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for
-//! a family's faults and stack, `heap` for boards that find their RAM at boot. `firmware!` links the model in.
+//! a family's faults and stack, `heap` for boards that find their RAM at boot, `stream` for models in flash that is not
+//! mapped. `firmware!` links the model in.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -21,6 +22,8 @@ pub mod protocol;
 #[cfg(feature = "console")]
 pub mod serve;
 pub mod slots;
+#[cfg(feature = "stream")]
+pub mod stream;
 // Reads raw memory: the stack's paint is in no Rust object.
 #[allow(unsafe_code)]
 pub mod stack;
