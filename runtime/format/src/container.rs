@@ -196,14 +196,7 @@ impl<'a> PackedFile<'a> {
     /// # Errors
     /// What is wrong with header or section table.
     pub fn sections_of(bytes: &'a [u8]) -> Result<SectionIter<'a>, FormatError> {
-        let (header, table) = header_of(bytes)?;
-        let have = bytes.len() as u64;
-        let table_end = HEADER_BYTES + SECTION_BYTES * table.len();
-        let need = u64_at::<16, HEADER_BYTES>(header).max(table_end as u64);
-        let file = usize::try_from(need)
-            .ok()
-            .and_then(|n| bytes.get(..n))
-            .ok_or(FormatError::TooShort { need, have })?;
+        let Head { table, file, .. } = Head::of(bytes, true)?;
         Ok(SectionIter::new(file, table))
     }
 
@@ -248,35 +241,53 @@ impl<'a> PackedFile<'a> {
     }
 }
 
-/// Header and section table, whose checksum is right.
-pub(crate) fn header_of(bytes: &[u8]) -> Result<(&[u8; HEADER_BYTES], &[[u8; SECTION_BYTES]]), FormatError> {
-    let have = bytes.len() as u64;
-    let header: &[u8; HEADER_BYTES] =
-        bytes.first_chunk().ok_or(FormatError::TooShort { need: HEADER_BYTES as u64, have })?;
-    let [m0, m1, m2, m3, m4, m5, m6, m7, ..] = *header;
-    let found = [m0, m1, m2, m3, m4, m5, m6, m7];
-    if found != MAGIC {
-        return Err(FormatError::Magic { found });
+/// The beginning of a file, whose checksum is right.
+pub(crate) struct Head<'a> {
+    #[cfg_attr(
+        not(feature = "stream"),
+        allow(dead_code, reason = "a whole file says no more than its sections")
+    )]
+    pub header: &'a [u8; HEADER_BYTES],
+    pub table: &'a [[u8; SECTION_BYTES]],
+    /// The file, or what of it is needed: header and section table.
+    pub file: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    /// Reads header and section table, of a file that is there as a whole or not.
+    pub(crate) fn of(bytes: &'a [u8], whole: bool) -> Result<Self, FormatError> {
+        let have = bytes.len() as u64;
+        let header: &[u8; HEADER_BYTES] =
+            bytes.first_chunk().ok_or(FormatError::TooShort { need: HEADER_BYTES as u64, have })?;
+        let [m0, m1, m2, m3, m4, m5, m6, m7, ..] = *header;
+        let found = [m0, m1, m2, m3, m4, m5, m6, m7];
+        if found != MAGIC {
+            return Err(FormatError::Magic { found });
+        }
+        let major = u16_at::<8, HEADER_BYTES>(header);
+        if major != VERSION_MAJOR {
+            return Err(FormatError::Version { found: major, supported: VERSION_MAJOR });
+        }
+        let count = u32_at::<12, HEADER_BYTES>(header);
+        if count == 0 || count > MAX_SECTIONS {
+            return Err(FormatError::SectionCount { found: count, most: MAX_SECTIONS });
+        }
+        let table_end = HEADER_BYTES + SECTION_BYTES * count as usize;
+        let file_bytes = if whole { u64_at::<16, HEADER_BYTES>(header) } else { 0 };
+        let need = file_bytes.max(table_end as u64);
+        let file = usize::try_from(need)
+            .ok()
+            .and_then(|n| bytes.get(..n))
+            .ok_or(FormatError::TooShort { need, have })?;
+        let (table, _) = file[HEADER_BYTES..table_end].as_chunks();
+        let recorded = u32_at::<28, HEADER_BYTES>(header);
+        let mut digest = Checksum::new();
+        digest.update(&header[..28]);
+        digest.update(table.as_flattened());
+        let computed = digest.value();
+        if recorded != computed {
+            return Err(FormatError::HeaderChecksum { recorded, computed });
+        }
+        Ok(Self { header, table, file })
     }
-    let major = u16_at::<8, HEADER_BYTES>(header);
-    if major != VERSION_MAJOR {
-        return Err(FormatError::Version { found: major, supported: VERSION_MAJOR });
-    }
-    let count = u32_at::<12, HEADER_BYTES>(header);
-    if count == 0 || count > MAX_SECTIONS {
-        return Err(FormatError::SectionCount { found: count, most: MAX_SECTIONS });
-    }
-    let table_end = HEADER_BYTES + SECTION_BYTES * count as usize;
-    let need = table_end as u64;
-    let behind = bytes.get(HEADER_BYTES..table_end).ok_or(FormatError::TooShort { need, have })?;
-    let (table, _) = behind.as_chunks();
-    let recorded = u32_at::<28, HEADER_BYTES>(header);
-    let mut digest = Checksum::new();
-    digest.update(&header[..28]);
-    digest.update(table.as_flattened());
-    let computed = digest.value();
-    if recorded != computed {
-        return Err(FormatError::HeaderChecksum { recorded, computed });
-    }
-    Ok((header, table))
 }

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use crate::bytes::{u32_at, u64_at};
 use crate::checksum::Checksum;
-use crate::container::{HEADER_BYTES, SECTION_BYTES, SectionIter, header_of};
+use crate::container::{HEADER_BYTES, Head, SECTION_BYTES, SectionIter};
 use crate::tensor::TENSOR_BYTES;
 use crate::{ALIGNMENT, Element, FormatError, Layout, PackedFile, Role, Section, kind};
 
@@ -58,7 +58,7 @@ impl Extent {
     /// # Errors
     /// What is wrong with them.
     pub fn of(bytes: &[u8]) -> Result<Self, FormatError> {
-        let (header, table) = header_of(bytes)?;
+        let Head { header, table, .. } = Head::of(bytes, false)?;
         let file_bytes = u64_at::<16, HEADER_BYTES>(header);
         let entry = table.iter().find(|entry| entry[..4] == kind::DATA);
         let entry = entry.ok_or(FormatError::MissingSection { kind: kind::DATA })?;
@@ -140,7 +140,7 @@ impl<'a> PackedFile<'a> {
     }
 
     fn streamed_sections(memory: &'a [u8]) -> Result<SectionIter<'a>, FormatError> {
-        let (_, table) = header_of(memory)?;
+        let Head { table, .. } = Head::of(memory, false)?;
         let mut sections = SectionIter::new(memory, table);
         sections.streamed = Some(Extent::of(memory)?);
         Ok(sections)
