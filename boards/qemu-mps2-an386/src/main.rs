@@ -16,7 +16,7 @@ fn main() -> ! {
     let mut timer = InstructionTimer::start(Timer::Plain, 25_000_000);
     let firmware = firmware!(QEMU_MPS2_AN386, &Solo, stack_used_bytes);
     #[cfg(feature = "slots")]
-    let firmware = firmware.with_slots(&QEMU_MPS2_AN386.slots());
+    let firmware = firmware.with_slots();
     #[cfg(not(feature = "console"))]
     firmware.run(&mut timer);
     #[cfg(feature = "console")]

@@ -16,8 +16,6 @@ use defmt_semihosting as _;
 use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
-#[cfg(feature = "console")]
-use static_cell::ConstStaticCell;
 
 use crate::app::{self, Answer};
 #[cfg(feature = "console")]
@@ -26,9 +24,7 @@ use crate::console::{Console, Counter};
 use crate::firmware::Firmware;
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
 #[cfg(feature = "console")]
-use crate::serve::{self, Peripherals, ServeMemory, Site};
-#[cfg(all(feature = "slots", target_os = "none"))]
-use crate::slots::{self, Room, Slot, Slots};
+use crate::serve::Peripherals;
 
 /// Answered when the emulator passes no arguments.
 const DEFAULT_REQUEST: Request<'static> = Request {
@@ -54,39 +50,16 @@ impl Firmware {
     /// The same with the newest whole model of the slots in place of the one that is linked in, which is used when there
     /// is none. Without any the emulator ends.
     #[cfg(all(feature = "slots", target_os = "none"))]
-    pub fn with_slots(self, slots: &Slots) -> Self {
-        let room = Room {
-            context_tokens: self.context_tokens,
-            arena_bytes: self.arena.len(),
-            cores: self.team.size(),
-        };
-        let linked = Some(self.model).filter(|model| !model.is_empty());
-        let found = slots.boot(slots::region(), &room, linked).unwrap_or_else(|error| {
+    pub fn with_slots(self) -> Self {
+        self.with_newest().unwrap_or_else(|error| {
             error!("{}", error);
             exit(Exit::ModelRefused)
-        });
-        for (slot, error) in Slot::BOTH.iter().zip(found.refused) {
-            if let Some(error) = error {
-                warn!("slot {=str} is passed over: {}", slot.name(), error);
-            }
-        }
-        match found.slot {
-            Some(slot) => info!("the model is number {=u32}, in slot {=str}", found.sequence, slot.name()),
-            None => info!("the model is the one that is linked in"),
-        }
-        Self { model: found.model, ..self }
+        })
     }
 
     /// Answers the request that the emulator passes, then ends the emulator.
     pub fn run(self, counter: &mut impl Counter) -> ! {
-        info!(
-            "{=str}: model {=usize} bytes, context {=u32} tokens, arena {=usize} bytes, stack {=u32} bytes",
-            self.board,
-            self.model.len(),
-            self.context_tokens,
-            self.arena.len(),
-            self.stack_reserved_bytes,
-        );
+        self.log();
         exit(self.answer(counter).err().unwrap_or(Exit::Success))
     }
 
@@ -98,17 +71,8 @@ impl Firmware {
         serial: &mut impl Serial,
         counter: &mut impl Counter,
     ) -> ! {
-        static MEMORY: ConstStaticCell<ServeMemory> = ConstStaticCell::new(ServeMemory::new());
-        let site = Site {
-            board: self.board,
-            model: self.model,
-            context_tokens: self.context_tokens,
-            team: self.team,
-            // It counts instructions.
-            counts_per_second: 0,
-            stack_used_bytes: self.stack_used_bytes,
-        };
-        let served = serve::serve(&site, self.arena, MEMORY.take(), device, serial, counter);
+        // What it counts are instructions.
+        let served = self.converse(0, device, serial, counter);
         exit(served.map_or_else(
             |error| {
                 error!("{}", error);

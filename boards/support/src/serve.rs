@@ -191,7 +191,7 @@ impl<S: Serial, D: Peripherals> Conversation<'_, '_, '_, '_, '_, '_, '_, S, D> {
         let name = engine.image().meta().name;
         self.port.piece(&Piece::Board(Board {
             board: self.site.board,
-            model: &name[..name.floor_char_boundary(NAME_BYTES)],
+            model: name.get(..name.floor_char_boundary(NAME_BYTES)).unwrap_or_default(),
             kernel: engine.kernels().name(),
             context_tokens: engine.limits().context,
             model_bytes: self.site.model.len() as u32,

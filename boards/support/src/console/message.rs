@@ -175,7 +175,10 @@ pub struct Board<'a> {
 }
 
 /// The last part of an answer.
+// Its first variant is all zero, as the memory of a wire has to be at first: without the representation, the compiler
+// may put the variant's number wherever the others leave room, and count from another one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[repr(u8)]
 pub enum Last {
     /// It was done, and there is nothing to say about it.
     Ok,

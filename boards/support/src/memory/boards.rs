@@ -16,6 +16,7 @@ pub(super) const fn region(origin: u64, bytes: u64) -> Region {
 /// The emulated Arm MPS2 board with application note 386: a Cortex-M4F with 4 MiB each of code memory and RAM.
 pub const QEMU_MPS2_AN386: Board = Board {
     name: "qemu-mps2-an386",
+    feature: "",
     target: "thumbv7em-none-eabihf",
     cpu: "",
     profile: "firmware",
@@ -26,6 +27,7 @@ pub const QEMU_MPS2_AN386: Board = Board {
     model_erase_bytes: 4096,
     ram: region(0x2000_0000, 4 * MIB),
     stack: None,
+    external_ram: None,
     boot_script: "",
     hal_script: "",
     windows: &[],
