@@ -123,7 +123,7 @@ impl Firmware {
         counts_per_second: u64,
         device: &RefCell<impl Peripherals>,
         serial: &mut impl Serial,
-        counter: &mut impl Counter,
+        counter: &mut (impl Counter + Send),
     ) -> Result<(), AppError> {
         static MEMORY: ConstStaticCell<ServeMemory> = ConstStaticCell::new(ServeMemory::new());
         #[cfg(feature = "defmt")]

@@ -48,6 +48,13 @@ pub mod cortex_m;
 #[cfg(feature = "semihosting")]
 #[allow(unsafe_code)]
 pub mod drill;
+// Registers in memory.
+#[cfg(feature = "riscv")]
+#[allow(unsafe_code)]
+pub mod ns16550;
+#[cfg(feature = "aarch64")]
+#[allow(unsafe_code)]
+pub mod pl011;
 // The allocator's contract is unsafe.
 #[cfg(feature = "heap")]
 #[allow(unsafe_code)]

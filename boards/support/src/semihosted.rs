@@ -2,7 +2,8 @@
 //!
 //! A request comes from a host file, the report goes to another; both are named in the arguments that the
 //! emulator passes. Text streams to standard error, logs go to standard output as `defmt` frames, and the
-//! exit code is one of [`Exit`]. Without arguments a built-in prompt is answered and only logged.
+//! exit code is one of [`Exit`]. Without arguments a built-in prompt is answered and only logged. Built for conversations,
+//! it holds them over the board's serial line instead, with a thermometer that reads what it is told to.
 
 #[cfg(feature = "console")]
 use core::cell::RefCell;
@@ -16,15 +17,15 @@ use defmt_semihosting as _;
 use semihosting::experimental::env;
 use semihosting::fs::{self, File};
 use semihosting::io::{self, Read as _, Stderr, Write as _};
+#[cfg(feature = "console")]
+use static_cell::ConstStaticCell;
 
 use crate::app::{self, Answer};
-#[cfg(feature = "console")]
-use crate::console::Serial;
-use crate::console::{Console, Counter};
+use crate::console::{Console, Counter, Serial};
 use crate::firmware::Firmware;
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
 #[cfg(feature = "console")]
-use crate::serve::Peripherals;
+use crate::serve::{Peripherals as _, Scripted};
 
 /// Answered when the emulator passes no arguments.
 const DEFAULT_REQUEST: Request<'static> = Request {
@@ -40,6 +41,10 @@ const DEFAULT_REQUEST: Request<'static> = Request {
     hash_logits: false,
     ask: None,
 };
+
+/// What sensors read until something else is said.
+#[cfg(feature = "console")]
+const SENSORS: &str = "temp=21.5";
 
 /// Bytes of all arguments together; the runner passes short relative names.
 const ARGUMENTS_BYTES: usize = 256;
@@ -57,20 +62,31 @@ impl Firmware {
         })
     }
 
+    /// Does what the firmware was built for: [`run`](Self::run), or with the feature `console`
+    /// [`serve`](Self::serve), over the serial line that `open` switches on.
+    pub fn begin<S: Serial>(self, open: impl FnOnce() -> S, counter: &mut (impl Counter + Send)) -> ! {
+        #[cfg(feature = "console")]
+        self.serve(&mut open(), counter);
+        #[cfg(not(feature = "console"))]
+        {
+            _ = open;
+            self.run(counter)
+        }
+    }
+
     /// Answers the request that the emulator passes, then ends the emulator.
     pub fn run(self, counter: &mut impl Counter) -> ! {
         self.log();
         exit(self.answer(counter).err().unwrap_or(Exit::Success))
     }
 
-    /// Holds conversations over a wire, for as long as the emulator runs.
+    /// Holds conversations over a wire, for as long as the emulator runs, with a thermometer that reads what it is told.
     #[cfg(feature = "console")]
-    pub fn serve(
-        self,
-        device: &RefCell<impl Peripherals>,
-        serial: &mut impl Serial,
-        counter: &mut impl Counter,
-    ) -> ! {
+    pub fn serve(self, serial: &mut impl Serial, counter: &mut (impl Counter + Send)) -> ! {
+        static DEVICE: ConstStaticCell<RefCell<Scripted>> =
+            ConstStaticCell::new(RefCell::new(Scripted::new()));
+        let device = DEVICE.take();
+        device.get_mut().script(SENSORS);
         // What it counts are instructions.
         let served = self.converse(0, device, serial, counter);
         exit(served.map_or_else(

@@ -39,7 +39,7 @@ pub enum Form {
     Prompt,
     /// It answers one question with tools, too.
     Ask,
-    /// It holds conversations over a serial line; few boards can.
+    /// It holds conversations over a serial line.
     Console,
 }
 
@@ -176,6 +176,8 @@ pub struct Sizes {
     pub firmware_flash: u64,
     /// Flash for the packed model, bytes.
     pub model_flash: u64,
+    /// Of the firmware's, initial values of variables that are not zero, bytes.
+    pub initial_values: u64,
     /// RAM for statics, the arena included, bytes; the stack is not a section.
     pub statics_ram: u64,
 }
@@ -193,6 +195,9 @@ pub fn sizes(board: &Board, elf: &[u8]) -> Result<Sizes> {
             continue;
         }
         let (address, bytes) = (section.address(), section.size());
+        if section.name() == Ok(".data") {
+            sizes.initial_values += bytes;
+        }
         let within = |region: &Region| region.contains(address);
         let is_loaded = section.kind() != SectionKind::UninitializedData;
         if within(&board.model) {

@@ -77,11 +77,6 @@ pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str], serial: &st
     Ok(command)
 }
 
-/// Whether there is firmware that is spoken to over the emulated serial line.
-pub fn has_serial_line(board: &Board) -> bool {
-    ["qemu-mps2-an386"].contains(&board.name)
-}
-
 /// Lets a file lie in the board's memory from an address on.
 pub(crate) fn load(command: &mut Command, file: &Path, address: u64) -> Result<()> {
     let file = file.canonicalize().with_context(|| format!("no file {}", file.display()))?;

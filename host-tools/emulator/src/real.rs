@@ -72,7 +72,7 @@ pub struct Line {
 /// A file that cannot be read, is no ELF, or has no stack or no model where the board has them.
 pub fn measure(board: &Board, elf: &Path) -> Result<Line> {
     let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let Sizes { firmware_flash, model_flash, statics_ram } = firmware::sizes(board, &bytes)?;
+    let Sizes { firmware_flash, model_flash, statics_ram, .. } = firmware::sizes(board, &bytes)?;
     let file = object::File::parse(&*bytes).context("the firmware is not an ELF")?;
     let symbol = |name: &str| {
         let found = file.symbols().find(|symbol| symbol.name() == Ok(name));

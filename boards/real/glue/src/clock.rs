@@ -5,6 +5,7 @@
 
 use core::cell::RefCell;
 
+use critical_section::Mutex;
 use sprat_board_support::console::Counter;
 
 /// Seconds without a sign of life after which boards set their watchdog to reset them. The longest silence is the
@@ -46,10 +47,10 @@ impl<F: FnMut()> Counter for Clock<F> {
 
 /// A clock that is also looked at by somebody else.
 #[derive(Debug)]
-pub struct Shared<'c, F>(pub &'c RefCell<Clock<F>>);
+pub struct Shared<'c, F>(pub &'c Mutex<RefCell<Clock<F>>>);
 
 impl<F: FnMut()> Counter for Shared<'_, F> {
     fn now(&mut self) -> u64 {
-        self.0.borrow_mut().now()
+        critical_section::with(|section| self.0.borrow_ref_mut(section).now())
     }
 }

@@ -31,6 +31,7 @@ use core::cell::RefCell;
 #[cfg(feature = "heap")]
 use core::mem::MaybeUninit;
 
+use critical_section::Mutex;
 use defmt::error;
 // The logger's symbols; nothing of it is called by name.
 use defmt_rtt as _;
@@ -48,7 +49,7 @@ pub fn serve(
     firmware: Firmware,
     serial: impl Serial,
     device: impl Peripherals,
-    clock: Clock<impl FnMut()>,
+    clock: Clock<impl FnMut() + Send>,
 ) -> ! {
     converse(newest(firmware), serial, device, clock)
 }
@@ -60,7 +61,7 @@ pub fn serve_in(
     firmware: Firmware,
     serial: impl Serial,
     device: impl Peripherals,
-    clock: Clock<impl FnMut()>,
+    clock: Clock<impl FnMut() + Send>,
 ) -> ! {
     let firmware = newest(firmware).in_ram(ram).unwrap_or_else(|error| {
         error!("{}", error);
@@ -83,11 +84,11 @@ fn converse(
     firmware: Firmware,
     serial: impl Serial,
     device: impl Peripherals,
-    clock: Clock<impl FnMut()>,
+    clock: Clock<impl FnMut() + Send>,
 ) -> ! {
     let hz = u64::from(clock.hz());
-    let clock = RefCell::new(clock);
-    let mut serial = Waiting { serial, clock: &clock };
+    let clock = Mutex::new(RefCell::new(clock));
+    let mut serial = Waiting { serial, clock: Shared(&clock) };
     let served = firmware.converse(hz, &RefCell::new(device), &mut serial, &mut Shared(&clock));
     failure::end(served.err().map_or(Exit::Success, |error| {
         error!("{}", error);

@@ -3,7 +3,6 @@
 //! Drivers with a ring that an interrupt fills implement the traits of `embedded-io-async`, for which there is [`Ring`].
 //! Nothing here runs in a task: a future that is polled once is a read that does not wait.
 
-use core::cell::RefCell;
 use core::ops::ControlFlow;
 use core::task::Poll;
 
@@ -11,7 +10,7 @@ use embassy_futures::{block_on, poll_once};
 use embedded_io_async::{BufRead, Write};
 use sprat_board_support::console::{Counter as _, Serial};
 
-use crate::clock::Clock;
+use crate::clock::Shared;
 
 /// A driver with rings. Bytes that it had no room for are lost.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ impl<U: BufRead + Write> Serial for Ring<U> {
 /// fed.
 pub(crate) struct Waiting<'c, S, F> {
     pub(crate) serial: S,
-    pub(crate) clock: &'c RefCell<Clock<F>>,
+    pub(crate) clock: Shared<'c, F>,
 }
 
 impl<S: Serial, F: FnMut()> Serial for Waiting<'_, S, F> {
@@ -52,7 +51,7 @@ impl<S: Serial, F: FnMut()> Serial for Waiting<'_, S, F> {
     }
 
     fn wait(&mut self) -> ControlFlow<()> {
-        self.clock.borrow_mut().now();
+        self.clock.now();
         self.serial.wait()
     }
 }

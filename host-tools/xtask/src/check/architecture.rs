@@ -59,6 +59,8 @@ pub const CHECKS: &[Check] = &[
             "boards/support/src/cortex_m.rs",
             "boards/support/src/drill.rs",
             "boards/support/src/heap.rs",
+            "boards/support/src/ns16550.rs",
+            "boards/support/src/pl011.rs",
             "boards/support/src/riscv.rs",
             // Memory that the linker script sets aside.
             "boards/support/src/slots/region.rs",

@@ -4,6 +4,7 @@
 //! `cargo test -p sprat-e2e --test emulators boards`.
 
 mod boards;
+mod conversations;
 mod emulated;
 mod kernels_on_target;
 mod linux;
