@@ -2,10 +2,10 @@
 
 #[cfg(feature = "console")]
 use core::cell::RefCell;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "none"))]
 use core::mem::MaybeUninit;
 
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "none"))]
 use sprat::EngineError;
 use sprat::Team;
 #[cfg(feature = "console")]
@@ -15,7 +15,7 @@ use static_cell::ConstStaticCell;
 use crate::app::AppError;
 #[cfg(feature = "console")]
 use crate::console::{Counter, Serial};
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "none"))]
 use crate::heap;
 #[cfg(feature = "console")]
 use crate::serve::{self, Peripherals, ServeMemory, Site};
@@ -96,7 +96,7 @@ impl Firmware {
     ///
     /// # Errors
     /// There is too little of it for the arena.
-    #[cfg(feature = "heap")]
+    #[cfg(all(feature = "heap", target_os = "none"))]
     pub fn in_ram(self, ram: &'static mut [MaybeUninit<u8>]) -> Result<Self, EngineError> {
         let have = ram.len();
         let Some(arena) = heap::arena(ram, self.arena_bytes) else {

@@ -44,6 +44,10 @@ pub mod cmsdk;
 #[cfg(feature = "cortex-m-faults")]
 #[allow(unsafe_code)]
 pub mod cortex_m;
+// RAM of which the linker knows nothing.
+#[cfg(feature = "device-tree")]
+#[allow(unsafe_code)]
+pub mod device_tree;
 // Makes the faults that the compiler is there to prevent.
 #[cfg(feature = "semihosting")]
 #[allow(unsafe_code)]
@@ -55,8 +59,8 @@ pub mod ns16550;
 #[cfg(feature = "aarch64")]
 #[allow(unsafe_code)]
 pub mod pl011;
-// The allocator's contract is unsafe.
-#[cfg(feature = "heap")]
+// The allocator's contract is unsafe. Not in build scripts, which have one.
+#[cfg(all(feature = "heap", target_os = "none"))]
 #[allow(unsafe_code)]
 pub mod heap;
 // Handlers and registers, as above.

@@ -8,6 +8,8 @@
 #[cfg(feature = "console")]
 use core::cell::RefCell;
 use core::ffi::CStr;
+#[cfg(all(feature = "heap", target_os = "none"))]
+use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,6 +61,15 @@ impl Firmware {
         self.with_newest().unwrap_or_else(|error| {
             error!("{}", error);
             exit(Exit::ModelRefused)
+        })
+    }
+
+    /// The same in RAM that was found at boot; without any the emulator ends.
+    #[cfg(all(feature = "heap", target_os = "none"))]
+    pub fn in_found(self, ram: Option<&'static mut [MaybeUninit<u8>]>) -> Self {
+        self.in_ram(ram.unwrap_or_default()).unwrap_or_else(|error| {
+            error!("{}", error);
+            exit(Exit::EngineFailed)
         })
     }
 

@@ -77,11 +77,14 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     let workspace = workspace()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace).env("SPRAT_MODEL", &model);
-    cargo.args(["build", "--profile", board.profile, "--package", board.name]);
+    cargo.args(["build", "--profile", board.profile, "--package", board.package()]);
     cargo.args(["--target", board.target, "--message-format", "json-render-diagnostics"]);
     if !board.cpu.is_empty() {
         cargo.env("RUSTFLAGS", format!("-C target-cpu={}", board.cpu));
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
+    if !board.feature.is_empty() {
+        cargo.args(["--features", board.feature]);
     }
     for feature in needed_features(&model)? {
         cargo.args(["--features", feature]);
@@ -113,7 +116,7 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
         let said = if progress == Progress::Shown { "see above" } else { said.trim_end() };
         bail!("cannot build the firmware of {} around {}: {said}", board.name, model.display());
     }
-    let built = Built { folder: tempfile::tempdir()?, name: board.name };
+    let built = Built { folder: tempfile::tempdir()?, name: board.package() };
     for elf in executables(&output.stdout) {
         let name = elf.file_name().context("cargo named a program without a name")?;
         fs::copy(&elf, built.folder.path().join(name))

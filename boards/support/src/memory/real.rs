@@ -2,8 +2,8 @@
 
 use super::boards::region;
 use super::{
-    ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES, KIB, MIB,
-    QEMU_MPS2_AN386, STACK_BYTES, STATICS_BYTES,
+    ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES,
+    HEAP_STATICS_BYTES, KIB, MIB, QEMU_MPS2_AN386, STACK_BYTES, STATICS_BYTES,
 };
 
 /// Stack that a real board needs besides: an interrupt's frames on top of all others.
@@ -98,6 +98,7 @@ pub const STM32F746_QSPI: Board = Board {
     // A sector of the N25Q128A.
     model_erase_bytes: 64 * KIB as u32,
     external_ram: Some(region(0xc000_0000, 8 * MIB)),
+    statics_bytes: STM32F746.statics_bytes + HEAP_STATICS_BYTES,
     ..STM32F746
 };
 
