@@ -73,8 +73,8 @@ impl Firmware {
         })
     }
 
-    /// Does what the firmware was built for: [`run`](Self::run), or with the feature `console`
-    /// [`serve`](Self::serve), over the serial line that `open` switches on.
+    /// Does what the firmware was built for: [`run`](Self::run), or with the feature `console` `serve`, over the serial
+    /// line that `open` switches on.
     pub fn begin<S: Serial>(self, open: impl FnOnce() -> S, counter: &mut (impl Counter + Send)) -> ! {
         #[cfg(feature = "console")]
         self.serve(&mut open(), counter);

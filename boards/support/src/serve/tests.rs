@@ -230,6 +230,15 @@ fn check_bench(reply: &Reply) {
 }
 
 #[test]
+fn a_measurement_that_is_cancelled_says_what_it_has() {
+    let both = [frame(1, &Message::Bench), frame(2, &Message::Cancel)].concat();
+    let [bench, cancelled] = &replies(&served(vec![both], None), 2)[..] else { panic!() };
+    let Some(Last::Bench(measured)) = bench.last else { panic!("{bench:?}") };
+    assert_eq!((measured.written_tokens, bench.stages.len()), (1, 0), "{bench:?}");
+    assert_eq!(cancelled.last, Some(Last::Ok));
+}
+
+#[test]
 fn an_answer_is_cancelled_between_tokens_and_the_conversation_goes_on() {
     let story = "Tell me a story about a dog.";
     let whole = replies(&served(messages([ask(story)]), None), 1).remove(0);
