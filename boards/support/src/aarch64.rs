@@ -1,4 +1,4 @@
-//! AArch64 cores without an operating system, as on a Raspberry Pi 3: faults, stack, counter, and a team of four.
+//! AArch64 cores without an operating system, as on a Raspberry Pi: faults, stack, counter, and a team of four.
 //!
 //! `start` brings each core up with caches on; [`team`](crate::team) shares work among them. Every stack has unmapped memory
 //! below it, so outgrowing one is a fault at the first word too many, before anything else is overwritten. No interrupt
@@ -12,10 +12,23 @@ use defmt::error;
 
 use crate::console::Counter;
 use crate::protocol::Exit;
+#[cfg(feature = "semihosting")]
 use crate::semihosted::exit;
 use crate::stack;
 
+#[cfg(feature = "raspberry-pi")]
+mod devices;
 mod start;
+
+/// Ends a firmware that no emulator runs, in the way of the boards that are linked with it.
+#[cfg(not(feature = "semihosting"))]
+fn exit(exit: Exit) -> ! {
+    unsafe extern "Rust" {
+        fn sprat_board_exit(exit: Exit) -> !;
+    }
+    // SAFETY: the one function of this name, which the package that asks for `aarch64-start` defines.
+    unsafe { sprat_board_exit(exit) }
+}
 
 unsafe extern "C" {
     /// Lowest address of the first core's stack, from the linker script.

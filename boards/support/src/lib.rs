@@ -32,7 +32,7 @@ mod firmware;
 pub use firmware::Firmware;
 
 // Start-up code, registers and work shared between cores.
-#[cfg(feature = "aarch64")]
+#[cfg(feature = "aarch64-start")]
 #[allow(unsafe_code)]
 pub mod aarch64;
 #[cfg(feature = "build-script")]

@@ -70,6 +70,7 @@ pub const CHECKS: &[Check] = &[
             // What fault handlers call, registers, and values in a chip's own memory.
             "boards/real/glue/src/failure.rs",
             "boards/real/glue/src/esp.rs",
+            "boards/real/glue/src/raspberry_pi",
             "boards/real/glue/src/stm32.rs",
             // Where the other core starts.
             "boards/real/stm32h747/src/main.rs",
