@@ -6,7 +6,8 @@
 //! whether a model fits them, for the host tools too. The rest is glue that a board asks for by feature: `ask` for
 //! questions with tools, `console` for the application's other form, conversations over a wire (`serve`),
 //! `build-script` for its build, `semihosting` for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for
-//! a family's faults and stack, `heap` for boards that find their RAM at boot. `firmware!` links the model in.
+//! a family's faults and stack, `heap` for boards that find their RAM at boot, `threads` for those with an operating
+//! system. `firmware!` links the model in.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -31,7 +32,7 @@ mod firmware;
 pub use firmware::Firmware;
 
 // Start-up code, registers and work shared between cores.
-#[cfg(feature = "aarch64")]
+#[cfg(feature = "aarch64-start")]
 #[allow(unsafe_code)]
 pub mod aarch64;
 #[cfg(feature = "build-script")]
@@ -73,6 +74,10 @@ pub mod semihosted;
 #[cfg(feature = "team")]
 #[allow(unsafe_code)]
 pub mod team;
+// A job is lent to threads that live longer than it does.
+#[cfg(feature = "threads")]
+#[allow(unsafe_code)]
+pub mod threads;
 
 // For the macro alone.
 #[cfg(feature = "firmware")]

@@ -50,6 +50,11 @@ pub fn check_all(all_boards: bool) -> Result<ExitCode> {
     gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
     gate.command("clippy, test program for Linux", clippy(&linux));
+    let linux = ["--package", "raspberry-pi-linux", "--target", setup::LINUX_TARGET];
+    gate.command("clippy, Raspberry Pi under Linux", clippy(&linux));
+    // A program that only asks; nothing may be in it that only the server turns on.
+    let library = ["--package", "raspberry-pi-linux", "--no-default-features"];
+    gate.command("clippy, the same as a library", clippy(&library));
     let shared =
         ["--package", "sprat-board-support", "--features", "cortex-m,console,heap,slots", board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));

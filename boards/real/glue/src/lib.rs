@@ -2,7 +2,8 @@
 //!
 //! From the outside in: [`serve`] holds the conversations of all boards over a [`wire`], with a board's parts as tools and
 //! a [`Clock`](clock::Clock) that feeds the watchdog. How a firmware ends, by a panic or a fault, is the same everywhere
-//! and is linked with this crate. What a family of chips has of its own is asked for by feature: `cortex-m` or `esp`.
+//! and is linked with this crate. What a family of chips has of its own is asked for by feature: `cortex-m`, `esp` or
+//! `raspberry-pi`.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -13,6 +14,10 @@ pub mod cortex_m;
 #[cfg(feature = "esp")]
 #[allow(unsafe_code)]
 pub mod esp;
+// Registers, and a message that another processor reads.
+#[cfg(feature = "raspberry-pi")]
+#[allow(unsafe_code)]
+pub mod raspberry_pi;
 // A symbol that the fault handlers call.
 #[allow(unsafe_code)]
 mod failure;
@@ -26,6 +31,8 @@ pub mod wire;
 use self::cortex_m as chip;
 #[cfg(feature = "esp")]
 use self::esp as chip;
+#[cfg(feature = "raspberry-pi")]
+use self::raspberry_pi as chip;
 
 use core::cell::RefCell;
 #[cfg(feature = "heap")]

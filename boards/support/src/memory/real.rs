@@ -3,7 +3,7 @@
 use super::boards::region;
 use super::{
     ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES,
-    HEAP_STATICS_BYTES, KIB, MIB, QEMU_MPS2_AN386, STACK_BYTES, STATICS_BYTES,
+    HEAP_STATICS_BYTES, KIB, MIB, QEMU_MPS2_AN386, QEMU_RASPI3B, STACK_BYTES, STATICS_BYTES,
 };
 
 /// Stack that a real board needs besides: an interrupt's frames on top of all others.
@@ -120,6 +120,20 @@ pub const ESP32_C3: Board = Board {
     ..NRF52840
 };
 
+/// A Raspberry Pi 3, 4 or 5 without an operating system: four Cortex-A53, A72 or A76. Everything lies in the first
+/// gigabyte, less what the GPU has at its end, as on the emulated one.
+pub const RASPBERRY_PI_BARE: Board = Board {
+    name: "raspberry-pi-bare",
+    profile: "release",
+    // Not where boot loaders put an image by themselves: below may be what the secure side of a Raspberry Pi 5 has.
+    firmware: region(2 * MIB, 2 * MIB),
+    model: region(4 * MIB, 44 * MIB),
+    statics_bytes: NRF52840.statics_bytes,
+    // Registers and pointers have twice the bytes.
+    stack_bytes: QEMU_RASPI3B.stack_bytes + 2 * ASK_STACK_BYTES,
+    ..QEMU_RASPI3B
+};
+
 /// Every real board.
 pub const REAL_BOARDS: &[Board] =
-    &[NRF52840, RP2350, STM32H743, STM32F746, STM32F746_QSPI, STM32H747, ESP32_C3];
+    &[NRF52840, RP2350, STM32H743, STM32F746, STM32F746_QSPI, STM32H747, ESP32_C3, RASPBERRY_PI_BARE];

@@ -9,3 +9,4 @@ mod emulated;
 mod kernels_on_target;
 mod linux;
 mod models_on_target;
+mod server;
