@@ -8,4 +8,5 @@ mod emulated;
 mod kernels_on_target;
 mod linux;
 mod models_on_target;
+mod raspberry_pi_bare;
 mod server;
