@@ -9,4 +9,5 @@ mod emulated;
 mod kernels_on_target;
 mod linux;
 mod models_on_target;
+mod raspberry_pi_bare;
 mod server;
