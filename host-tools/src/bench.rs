@@ -11,7 +11,8 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use sprat::{Engine, Image, Kernels, Sampler, SamplerConfig, Team};
 use sprat_board_support::memory::limits_for_context;
-use sprat_format::{Limits, Role};
+use sprat_board_support::serve::{WeightBytes, weight_bytes};
+use sprat_format::Limits;
 
 use crate::fixture::Numbers;
 use crate::model::{Model, arena_for, engine};
@@ -126,21 +127,6 @@ impl Spread {
     }
 }
 
-/// Bytes of the layers and of the head: what one pass reads, and what logits read.
-fn weight_bytes(image: &Image<'_>) -> (u64, u64) {
-    let (mut layers, mut head, mut embedding) = (0, None, 0);
-    for (role, layer, tensor) in image.file().tensors() {
-        let bytes = (tensor.values.len() + tensor.scales.len()) as u64;
-        match (role, layer) {
-            (_, Some(_)) => layers += bytes,
-            (Role::Head, None) => head = Some(bytes),
-            (Role::TokenEmbedding, None) => embedding = bytes,
-            _ => {}
-        }
-    }
-    (layers, head.unwrap_or(embedding))
-}
-
 /// A model under measurement.
 struct Subject<'e, 'i, 'm, 'a> {
     engine: &'e mut Engine<'i, 'm, 'a>,
@@ -186,7 +172,7 @@ pub fn bench(model: &Model, options: &BenchOptions, progress: &ProgressBar) -> R
     let context = prompt_tokens.max(answer_tokens) as u32;
     let limits = Limits { prefill_chunk, ..limits_for_context(image.limits(), context) };
     progress.set_length((options.threads.len() * (1 + options.kernels.len() * rounds)) as u64);
-    let (layer_bytes, head_bytes) = weight_bytes(&image);
+    let WeightBytes { layers: layer_bytes, head: head_bytes } = weight_bytes(&image);
     let mut bench = Bench {
         model: model.path().to_owned(),
         weight_bytes: layer_bytes + head_bytes,

@@ -308,9 +308,9 @@ mod tests {
             if let Some(flash) = board.flash.as_ref().filter(|_| built.hal_script.is_empty()) {
                 assert_eq!((flash.model_address, flash.slots()), (built.model.origin, built.slots()));
             }
-            let built_ram: Vec<_> =
-                built.stack.iter().chain([&built.ram]).map(|region| region.bytes).collect();
-            // What lies outside of the chip comes behind.
+            let regions = built.stack.iter().chain(&built.external_ram).chain([&built.ram]);
+            let built_ram: Vec<_> = regions.map(|region| region.bytes).collect();
+            // What lies outside of the chip and is not used comes behind.
             let ram: Vec<_> = ram.iter().map(|ram| ram.available_bytes()).collect();
             assert_eq!(ram[..built_ram.len()], built_ram, "{}", built.name);
         }

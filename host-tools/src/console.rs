@@ -6,10 +6,12 @@
 
 mod client;
 mod local;
+mod measured;
 mod talk;
 mod wires;
 
 pub use client::{Client, Reply, Wire, Wish};
 pub use local::{LocalOptions, local};
+pub use measured::StageCount;
 pub use talk::{Next, Outcome, Show, Talk};
 pub use wires::{emulated, serial_port};

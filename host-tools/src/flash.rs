@@ -89,21 +89,25 @@ pub fn flash(wanted: &Wanted<'_>, folder: &Path, mut say: impl FnMut(&str)) -> R
         (tool == Tool::Uf2) || wanted.drive.is_none(),
         "--drive is for boards that take a file; {} is flashed with {}",
         wanted.board.name,
-        if tool == Tool::Espflash { "espflash" } else { "probe-rs" }
+        match tool {
+            Tool::Espflash => "espflash",
+            Tool::Stm32Programmer => "STM32CubeProgrammer",
+            Tool::ProbeRs | Tool::Uf2 => "probe-rs",
+        }
     );
     let packed = wanted.model.map(read_model).transpose()?;
     let mut steps = Vec::new();
     if let Some(elf) = wanted.firmware {
-        steps.push(firmware_step(tool, &flashing.chip, elf)?);
+        steps.push(firmware_step(tool, flashing, elf)?);
     }
     if let Some(packed) = &packed {
         let (slot, sequence) = place(wanted, flashing, tool, folder, &mut say)?;
         let pieces = pieces(flashing, packed, slot, sequence)?;
         say(&format!("# {}: slot {}, number {sequence}", wanted.board.name, slot.name()));
-        steps.extend(model_steps(tool, &flashing.chip, &pieces, folder)?);
+        steps.extend(model_steps(tool, flashing, &pieces, folder)?);
     }
     if tool != Tool::Uf2 {
-        steps.push(Step::Run(programs::reset(tool, &flashing.chip)));
+        steps.push(Step::Run(programs::reset(tool, flashing)));
     }
     steps.into_iter().try_for_each(|step| take(step, wanted, &mut say))
 }
@@ -115,18 +119,18 @@ fn read_model(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn firmware_step(tool: Tool, chip: &str, elf: &Path) -> Result<Step> {
+fn firmware_step(tool: Tool, flashing: &Flashing, elf: &Path) -> Result<Step> {
     let bytes = fs::read(elf).with_context(|| format!("cannot read the firmware {}", elf.display()))?;
     let segments = segments::of(&bytes).with_context(|| format!("{} is no firmware", elf.display()))?;
     if tool != Tool::Uf2 {
-        return Ok(Step::Run(programs::write_firmware(tool, chip, elf)));
+        return Ok(Step::Run(programs::write_firmware(tool, flashing, elf)));
     }
     let segments: Vec<_> = segments.iter().map(|(address, bytes)| (*address, bytes.as_slice())).collect();
     Ok(Step::Copy { name: "firmware.uf2", bytes: uf2::file(uf2::Family::Rp2350Arm, &segments) })
 }
 
 /// The steps that write a model, its first sector last.
-fn model_steps(tool: Tool, chip: &str, pieces: &[Piece], folder: &Path) -> Result<Vec<Step>> {
+fn model_steps(tool: Tool, flashing: &Flashing, pieces: &[Piece], folder: &Path) -> Result<Vec<Step>> {
     if tool == Tool::Uf2 {
         let pieces: Vec<_> = pieces.iter().map(|piece| (piece.address, piece.bytes.as_slice())).collect();
         let bytes = uf2::file(uf2::Family::Absolute, &pieces);
@@ -135,7 +139,7 @@ fn model_steps(tool: Tool, chip: &str, pieces: &[Piece], folder: &Path) -> Resul
     let write = |piece: &Piece| {
         let file = folder.join(piece.name);
         fs::write(&file, &piece.bytes).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Step::Run(programs::write_bytes(tool, chip, piece.address, &file)))
+        Ok(Step::Run(programs::write_bytes(tool, flashing, piece.address, &file)))
     };
     pieces.iter().map(write).collect()
 }
@@ -161,7 +165,7 @@ fn place(
     for slot in Slot::BOTH {
         let file = folder.join("header.bin");
         let address = flashing.model_address + u64::from(slots.start(slot));
-        let reading = programs::read_header(tool, &flashing.chip, address, &file);
+        let reading = programs::read_header(tool, flashing, address, &file);
         say(&reading.to_string());
         if !wanted.dry_run {
             headers[slot as usize] = Some(programs::header_bytes(tool, &reading, &file)?);
@@ -224,7 +228,7 @@ pub fn monitor(board: &Board, tool: Option<Tool>, firmware: &Path) -> Result<Inv
     );
     // A drive says nothing; a probe does.
     let tool = tool.unwrap_or(flashing.tool);
-    Ok(programs::attach(tool, &flashing.chip, firmware))
+    Ok(programs::attach(tool, flashing, firmware))
 }
 
 #[cfg(test)]

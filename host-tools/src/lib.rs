@@ -31,5 +31,6 @@ pub mod progress;
 pub mod quantize;
 pub mod run;
 pub mod table;
-pub mod threads;
 pub mod trim;
+
+pub use sprat_board_support::threads;

@@ -34,8 +34,20 @@ if [ "$1" = read-flash ]; then head -c 32 /dev/zero > "$last"; fi
 if [ "$1" = write-bin ]; then cp "$last" "$FLASH/written-$4"; fi
 "#;
 
-const NRF_A: &str = "0x23000";
-const NRF_B: &str = "0x91000";
+/// The same.
+const STM32_PROGRAMMER: &str = r#"#!/bin/sh
+echo "STM32_Programmer_CLI $*" >> "$LOG"
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -u) head -c "$3" /dev/zero > "$4" ;;
+    -w) case "$3" in 0x*) cp "$2" "$FLASH/written-$3" ;; esac ;;
+  esac
+  shift
+done
+"#;
+
+const NRF_A: &str = "0x24000";
+const NRF_B: &str = "0x92000";
 const ERASED: &str =
     "ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff\n";
 
@@ -48,7 +60,9 @@ impl Workshop {
         for folder in ["programs", "flash", "empty", "drive"] {
             fs::create_dir(shop.path(folder)).unwrap();
         }
-        for (name, script) in [("probe-rs", PROBE_RS), ("espflash", ESPFLASH)] {
+        for (name, script) in
+            [("probe-rs", PROBE_RS), ("espflash", ESPFLASH), ("STM32_Programmer_CLI", STM32_PROGRAMMER)]
+        {
             let program = shop.path("programs").join(name);
             fs::write(&program, script).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -141,12 +155,12 @@ fn a_model_goes_to_the_slot_that_is_not_in_use_and_its_header_comes_last() {
         [
             read(NRF_A),
             read(NRF_B),
-            download("0x92000", "model-rest.bin"),
-            download("0x91000", "model-first.bin"),
+            download("0x93000", "model-rest.bin"),
+            download("0x92000", "model-first.bin"),
             "probe-rs reset --chip nRF52840_xxAA".into(),
         ]
     );
-    let (first, rest) = (shop.written("0x91000"), shop.written("0x92000"));
+    let (first, rest) = (shop.written("0x92000"), shop.written("0x93000"));
     let header = Header::of(&packed, 42).unwrap();
     assert_eq!(first[..32], header.to_bytes());
     assert_eq!(first.len(), 4096);
@@ -176,8 +190,8 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         [
             read(NRF_A),
             read(NRF_B),
-            download("0x92000", "out/model-rest.bin"),
-            download("0x91000", "out/model-first.bin"),
+            download("0x93000", "out/model-rest.bin"),
+            download("0x92000", "out/model-first.bin"),
             "probe-rs reset --chip nRF52840_xxAA".into(),
         ]
     );
@@ -229,6 +243,32 @@ fn a_firmware_comes_before_its_model_and_is_watched_with_its_elf() {
     let said = shop.succeed(&["monitor", "esp32-c6", "--firmware", "firmware.elf", "--dry-run"]);
     assert_eq!(said, "espflash monitor --chip esp32c6 --log-format defmt --elf firmware.elf\n");
     shop.fail(&["monitor", "nrf52840", "--firmware", "no.elf"], &["there is no no.elf", "texts of its log"]);
+}
+
+#[test]
+fn flash_outside_of_the_chip_is_written_with_a_loader() {
+    let shop = Workshop::new();
+    write_elf(&shop.path("firmware.elf"));
+    let board = ["flash", "stm32f746-qspi"];
+    let both = [&board[..], &["--firmware", "firmware.elf", "--model", "tiny.sprat"]].concat();
+    shop.succeed(&both);
+    let call = |rest: &str| {
+        format!("STM32_Programmer_CLI -c port=SWD mode=UR -q -el N25Q128A_STM32F746G-DISCO.stldr {rest}")
+    };
+    assert_eq!(
+        shop.log(),
+        [
+            call("-u 0x90000000 32 header.bin"),
+            call("-u 0x90800000 32 header.bin"),
+            call("-w firmware.elf -v"),
+            call("-w model-first.bin 0x90000000 -v"),
+            call("-rst"),
+        ]
+    );
+    let packed = fs::read(shop.path("tiny.sprat")).unwrap();
+    let written = shop.written("0x90000000");
+    assert_eq!(written[..32], Header::of(&packed, 1).unwrap().to_bytes());
+    assert_eq!(written[MODEL_OFFSET as usize..][..packed.len()], packed);
 }
 
 /// The blocks of a file in UF2 form: family, address, content.
@@ -288,6 +328,7 @@ fn what_cannot_be_flashed_is_refused_with_what_to_do() {
     for (board, program, line) in [
         ("nrf52840", "probe-rs", "cargo install probe-rs-tools --locked"),
         ("esp32-c3", "espflash", "cargo install espflash --locked"),
+        ("stm32f746-qspi", "STM32_Programmer_CLI", "installer of STM32CubeProgrammer"),
     ] {
         let mut command = shop.command(&["flash", board, "--model", "tiny.sprat"], "empty");
         let errors = String::from_utf8(command.output().unwrap().stderr).unwrap();
@@ -298,5 +339,5 @@ fn what_cannot_be_flashed_is_refused_with_what_to_do() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && errors.contains("failed (exit status: 1)"), "{errors}");
     // The first failure ends it: the header is not written.
-    assert_eq!(shop.log().last(), Some(&download("0x24000", "model-rest.bin")));
+    assert_eq!(shop.log().last(), Some(&download("0x25000", "model-rest.bin")));
 }

@@ -258,6 +258,11 @@ impl<'i, 'm, 'a> Engine<'i, 'm, 'a> {
         self.meter.probe = Some(probe);
     }
 
+    /// Lets no observer know any more.
+    pub fn clear_probe(&mut self) {
+        self.meter.probe = None;
+    }
+
     /// Shows an observer the numbers that quantization rounds from now on.
     #[cfg(feature = "taps")]
     pub fn set_tap(&mut self, tap: &'a dyn crate::meter::Tap) {

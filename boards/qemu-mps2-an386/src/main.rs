@@ -5,38 +5,19 @@
 #![deny(unsafe_code)]
 
 use sprat::Solo;
-use sprat_board_support::cmsdk::{InstructionTimer, Timer};
+use sprat_board_support::cmsdk::{InstructionTimer, Line, Timer, Uart};
 use sprat_board_support::cortex_m::{guard_stack, stack_used_bytes};
 use sprat_board_support::firmware;
 use sprat_board_support::memory::QEMU_MPS2_AN386;
 
+const CLOCK_HZ: u32 = 25_000_000;
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
     guard_stack();
-    let mut timer = InstructionTimer::start(Timer::Plain, 25_000_000);
+    let mut timer = InstructionTimer::start(Timer::Plain, CLOCK_HZ);
     let firmware = firmware!(QEMU_MPS2_AN386, &Solo, stack_used_bytes);
     #[cfg(feature = "slots")]
-    let firmware = firmware.with_slots(&QEMU_MPS2_AN386.slots());
-    #[cfg(not(feature = "console"))]
-    firmware.run(&mut timer);
-    #[cfg(feature = "console")]
-    console::serve(firmware, &mut timer)
-}
-
-/// The firmware that is spoken to over the serial line, with a thermometer that reads what it is told to.
-#[cfg(feature = "console")]
-mod console {
-    use core::cell::RefCell;
-
-    use sprat_board_support::Firmware;
-    use sprat_board_support::cmsdk::{InstructionTimer, Uart};
-    use sprat_board_support::serve::Scripted;
-    use static_cell::ConstStaticCell;
-
-    static DEVICE: ConstStaticCell<RefCell<Scripted>> =
-        ConstStaticCell::new(RefCell::new(Scripted::new("temp=21.5")));
-
-    pub fn serve(firmware: Firmware, timer: &mut InstructionTimer) -> ! {
-        firmware.serve(DEVICE.take(), &mut Uart::start(), timer)
-    }
+    let firmware = firmware.with_slots();
+    firmware.begin(|| Uart::start(Line::PLAIN, CLOCK_HZ), &mut timer)
 }

@@ -1,17 +1,21 @@
-//! The firmware of the emulated MPS2 AN500: its clock and its guarded stack, around the application of all boards.
+//! The firmware of the emulated MPS2 AN500: its clock, its guarded stack and its serial line, around the application of
+//! all boards.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
 
 use sprat::Solo;
-use sprat_board_support::cmsdk::{InstructionTimer, Timer};
+use sprat_board_support::cmsdk::{InstructionTimer, Line, Timer, Uart};
 use sprat_board_support::cortex_m::{guard_stack, stack_used_bytes};
 use sprat_board_support::firmware;
 use sprat_board_support::memory::QEMU_MPS2_AN500;
 
+const CLOCK_HZ: u32 = 25_000_000;
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
     guard_stack();
-    let mut timer = InstructionTimer::start(Timer::Plain, 25_000_000);
-    firmware!(QEMU_MPS2_AN500, &Solo, stack_used_bytes).run(&mut timer)
+    let mut timer = InstructionTimer::start(Timer::Plain, CLOCK_HZ);
+    firmware!(QEMU_MPS2_AN500, &Solo, stack_used_bytes)
+        .begin(|| Uart::start(Line::PLAIN, CLOCK_HZ), &mut timer)
 }

@@ -1,21 +1,34 @@
-//! AArch64 cores without an operating system, as on a Raspberry Pi 3: faults, stack, counter, and a team of four.
+//! AArch64 cores without an operating system, as on a Raspberry Pi: faults, stack, counter, and a team of four.
 //!
 //! `start` brings each core up with caches on; [`team`](crate::team) shares work among them. Every stack has unmapped memory
 //! below it, so outgrowing one is a fault at the first word too many, before anything else is overwritten. No interrupt
 //! is enabled, so every exception is a fault, and nothing returns from one: the handler starts over on an empty stack.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use critical_section::RawRestoreState;
 use defmt::error;
 
 use crate::console::Counter;
 use crate::protocol::Exit;
+#[cfg(feature = "semihosting")]
 use crate::semihosted::exit;
 use crate::stack;
 
+#[cfg(feature = "raspberry-pi")]
+mod devices;
 mod start;
+
+/// Ends a firmware that no emulator runs, in the way of the boards that are linked with it.
+#[cfg(not(feature = "semihosting"))]
+fn exit(exit: Exit) -> ! {
+    unsafe extern "Rust" {
+        fn sprat_board_exit(exit: Exit) -> !;
+    }
+    // SAFETY: the one function of this name, which the package that asks for `aarch64-start` defines.
+    unsafe { sprat_board_exit(exit) }
+}
 
 unsafe extern "C" {
     /// Lowest address of the first core's stack, from the linker script.
@@ -116,23 +129,40 @@ impl Counter for CycleCounter {
     }
 }
 
-/// The logger's lock, between cores; there are no interrupts to keep out.
+/// The lock of critical sections, between cores; there are no interrupts to keep out.
 struct Lock;
 
 critical_section::set_impl!(Lock);
 
-static LOCKED: AtomicBool = AtomicBool::new(false);
+/// Nobody.
+const FREE: u64 = 0;
 
-// SAFETY: one core at a time gets past `acquire`. Nested sections are the caller's to avoid, as the logger does.
+/// Who is in a critical section: what a core calls itself, with a bit that makes it never [`FREE`].
+static OWNER: AtomicU64 = AtomicU64::new(FREE);
+
+// SAFETY: one core at a time gets past `acquire`. One that is in a section already enters another within it, and leaves the
+// first one last.
 unsafe impl critical_section::Impl for Lock {
     unsafe fn acquire() -> RawRestoreState {
-        while LOCKED.swap(true, Ordering::Acquire) {
+        let name: u64;
+        // SAFETY: reads a register.
+        unsafe {
+            asm!("mrs {name}, mpidr_el1", name = out(reg) name, options(nomem, nostack, preserves_flags))
+        };
+        let me = name | 1 << 63;
+        // Nobody but this core writes its own number.
+        if OWNER.load(Ordering::Relaxed) == me {
+            return true;
+        }
+        while OWNER.compare_exchange_weak(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
             core::hint::spin_loop();
         }
         false
     }
 
-    unsafe fn release(_: RawRestoreState) {
-        LOCKED.store(false, Ordering::Release);
+    unsafe fn release(was_inside: RawRestoreState) {
+        if !was_inside {
+            OWNER.store(FREE, Ordering::Release);
+        }
     }
 }

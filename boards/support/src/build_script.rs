@@ -174,7 +174,7 @@ ERROR({name}): arena and statics are larger than planned; raise statics_bytes of
         ram.bytes - in_ram,
         boot = board.boot_script,
         name = board.name,
-        statics = fit.ram_bytes() - stack,
+        statics = board.variables_bytes(fit),
     )
 }
 
@@ -206,7 +206,9 @@ pub const MODEL_BYTES: usize = {model_bytes};
 /// Tokens of context that the arena is planned for.
 pub const CONTEXT_TOKENS: u32 = {};
 /// Bytes of the arena that the plan asks for.
-pub const ARENA_BYTES: usize = {};
+pub const ARENA_BYTES: usize = {arena};
+/// Bytes of the arena that is linked in.
+pub const STATIC_ARENA_BYTES: usize = {};
 /// Bytes of stack that the linker reserves.
 pub const STACK_BYTES: u32 = {};
 /// Bytes of the largest request.
@@ -220,6 +222,10 @@ pub struct Model(pub [u8; MODEL_BYTES]);
 #[unsafe(link_section = {section:?})]
 pub static MODEL: Model = Model({model});
 ",
-        limits.context, fit.arena_bytes, fit.stack_bytes, fit.request_bytes,
+        limits.context,
+        if board.external_ram.is_some() { 0 } else { fit.arena_bytes },
+        fit.stack_bytes,
+        fit.request_bytes,
+        arena = fit.arena_bytes,
     )
 }

@@ -1,9 +1,10 @@
-//! Instructions executed, from the first CMSDK timer of Arm's MPS2 boards, and their first serial line.
+//! Instructions executed, from the first CMSDK timer of Arm's MPS2 boards, and the first serial line of MPS2 and MPS3.
 //!
 //! With `-icount shift=0` QEMU lets one nanosecond pass for each instruction; the timer counts the board's clock, so one
 //! tick is 40 instructions at 25 MHz. SysTick would wrap after 671 million instructions, less than one prompt may take;
 //! this timer wraps after 171 billion and needs no interrupt.
-//! (Arm, Cortex-M System Design Kit, chapters 4.1 and 4.3; Application Note AN386, table 4-1; AN505, table 6-1.)
+//! (Arm, Cortex-M System Design Kit, chapters 4.1 and 4.3; Application Note AN386, tables 4-1
+//! and 4-3; AN505, tables 6-1 and 6-2; AN547, the same tables.)
 
 use core::ops::ControlFlow;
 
@@ -43,14 +44,14 @@ pub struct InstructionTimer {
 
 impl InstructionTimer {
     /// Starts a timer of a board's clock from its largest value; it counts down. Clocks divide a billion.
-    pub fn start(timer: Timer, clock_hz: u64) -> Self {
+    pub fn start(timer: Timer, clock_hz: u32) -> Self {
         // SAFETY: the addresses of the timer's registers, which nothing else uses; a board without it faults.
         unsafe {
             timer.register(RELOAD).write_volatile(u32::MAX);
             timer.register(VALUE).write_volatile(u32::MAX);
             timer.register(CONTROL).write_volatile(ENABLE);
         }
-        Self { timer, instructions_per_tick: 1_000_000_000 / clock_hz, last: u32::MAX, ticks: 0 }
+        Self { timer, instructions_per_tick: u64::from(1_000_000_000 / clock_hz), last: u32::MAX, ticks: 0 }
     }
 }
 
@@ -64,8 +65,22 @@ impl Counter for InstructionTimer {
     }
 }
 
-/// The first UART, as boards without a security extension see it.
-const UART: usize = 0x4000_4000;
+/// Where a UART's registers are, and the interrupt of its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    address: usize,
+    interrupt: usize,
+}
+
+impl Line {
+    /// The first one of boards without a security extension.
+    pub const PLAIN: Self = Self { address: 0x4000_4000, interrupt: 0 };
+    /// The first one of an MPS2 board with application note 505, as the secure state sees it.
+    pub const AN505: Self = Self { address: 0x5020_0000, interrupt: 32 };
+    /// The first one of an MPS3 board with application note 547, as the secure state sees it.
+    pub const AN547: Self = Self { address: 0x5930_3000, interrupt: 33 };
+}
+
 const UART_DATA: usize = 0;
 const UART_STATE: usize = 1;
 const UART_CONTROL: usize = 2;
@@ -77,32 +92,36 @@ const RECEIVER_FULL: u32 = 1 << 1;
 const RECEIVED: u32 = 1 << 1;
 /// Transmitter, receiver, and the receiver's interrupt.
 const UART_ENABLE: u32 = 1 << 0 | 1 << 1 | 1 << 3;
-/// Ticks of the clock for a bit: 115,200 bits a second at 25 MHz.
-const TICKS_A_BIT: u32 = 217;
-/// Bit of the receiver's interrupt, the first one.
-const RECEIVER_INTERRUPT: u32 = 1 << 0;
+const BITS_PER_SECOND: u32 = 115_200;
 
-/// The first UART of an MPS2 board, without interrupt handlers: the core sleeps until a byte has come.
+/// A UART, without interrupt handlers: the core sleeps until a byte has come.
 #[derive(Debug)]
-pub struct Uart(());
+pub struct Uart(Line);
 
 impl Uart {
-    /// Switches it on. Interrupts are masked from now on, and only wake the core.
-    pub fn start() -> Self {
-        let uart = Self(());
+    /// Switches it on, at 115,200 bits a second of the board's clock. Interrupts are masked from now on, and only wake the
+    /// core.
+    pub fn start(line: Line, clock_hz: u32) -> Self {
+        let uart = Self(line);
+        let (word, bit) = uart.interrupt();
         cortex_m::interrupt::disable();
         // SAFETY: the registers of the UART and of the interrupt controller, which nothing else uses. Interrupts are
         // masked, so that none is taken.
         unsafe {
-            uart.register(UART_DIVIDER).write_volatile(TICKS_A_BIT);
+            uart.register(UART_DIVIDER).write_volatile(clock_hz / BITS_PER_SECOND);
             uart.register(UART_CONTROL).write_volatile(UART_ENABLE);
-            (*NVIC::PTR).iser[0].write(RECEIVER_INTERRUPT);
+            (*NVIC::PTR).iser[word].write(bit);
         }
         uart
     }
 
     fn register(&self, index: usize) -> *mut u32 {
-        core::ptr::without_provenance_mut(UART + 4 * index)
+        core::ptr::without_provenance_mut(self.0.address + 4 * index)
+    }
+
+    /// Word and bit of the receiver's interrupt in the controller's registers.
+    fn interrupt(&self) -> (usize, u32) {
+        (self.0.interrupt / 32, 1 << (self.0.interrupt % 32))
     }
 
     fn state(&self) -> u32 {
@@ -130,10 +149,11 @@ impl Serial for Uart {
             // A byte that comes before the core sleeps leaves the interrupt pending, which wakes it at once.
             cortex_m::asm::wfi();
         }
+        let (word, bit) = self.interrupt();
         // SAFETY: as above; what is taken back is the interrupt and not the byte.
         unsafe {
             self.register(UART_INTERRUPTS).write_volatile(RECEIVED);
-            (*NVIC::PTR).icpr[0].write(RECEIVER_INTERRUPT);
+            (*NVIC::PTR).icpr[word].write(bit);
         }
         ControlFlow::Continue(())
     }

@@ -13,6 +13,7 @@ use cortex_m as _;
 use cortex_m::peripheral::{MPU, SCB};
 use defmt::error;
 
+use crate::memory::Region;
 use crate::protocol::Exit;
 #[cfg(feature = "semihosting")]
 use crate::semihosted::exit;
@@ -78,6 +79,49 @@ pub fn guard_stack() {
     }
     cortex_m::asm::dsb();
     cortex_m::asm::isb();
+}
+
+/// Lets the caches of an ARMv7-M core hold a stretch of memory outside of the chip, with the region of this number, 1 to 7, of
+/// the protection unit, which [`guard_stack`] switches on; higher numbers win. The stretch is a power of two, at a multiple
+/// of itself. Without it a core takes such memory for a device, or reads ahead beyond its end. (ARMv7-M Architecture
+/// Reference Manual, B3.1 and B3.5; AN4838, "Managing memory protection unit in STM32 MCUs".)
+pub fn map_outside(number: u8, memory: &Region, access: Outside) {
+    const REGION_VALID: u32 = 1 << 4;
+    const NEVER_EXECUTE: u32 = 1 << 28;
+    /// Written back, and allocated by reads and writes.
+    const CACHED: u32 = 0b001 << 19 | 1 << 17 | 1 << 16;
+    const READ_ONLY: u32 = 0b111 << 24;
+    const READ_AND_WRITE: u32 = 0b011 << 24;
+    const REGION_ENABLE: u32 = 1;
+    let permitted = match access {
+        Outside::Closed => 0,
+        Outside::ReadOnly => READ_ONLY | CACHED,
+        Outside::Ram => READ_AND_WRITE | CACHED,
+    };
+    let size = (memory.bytes.trailing_zeros() - 1) << 1;
+    // SAFETY: nothing else uses the unit, and no object lies in that memory yet.
+    unsafe {
+        let unit = &*MPU::PTR;
+        unit.rbar.write(memory.origin as u32 | REGION_VALID | u32::from(number & 7));
+        (&raw const unit.rbar)
+            .cast::<u32>()
+            .cast_mut()
+            .add(1)
+            .write_volatile(NEVER_EXECUTE | permitted | size | REGION_ENABLE);
+    }
+    cortex_m::asm::dsb();
+    cortex_m::asm::isb();
+}
+
+/// What is outside of a chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// Nothing that may be read.
+    Closed,
+    /// Flash.
+    ReadOnly,
+    /// RAM.
+    Ram,
 }
 
 /// Entered from the vector table, possibly without a stack: takes a fresh one and goes on in Rust with the

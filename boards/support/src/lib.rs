@@ -7,7 +7,7 @@
 //! questions with tools, `console` for the application's other form, conversations over a wire (`serve`),
 //! `build-script` for its build, `semihosting` for boards that an emulator runs, `cortex-m`, `riscv` and `aarch64` for
 //! a family's faults and stack, `heap` for boards that find their RAM at boot, `stream` for models in flash that is not
-//! mapped. `firmware!` links the model in.
+//! mapped, `threads` for those with an operating system. `firmware!` links the model in.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -34,7 +34,7 @@ mod firmware;
 pub use firmware::Firmware;
 
 // Start-up code, registers and work shared between cores.
-#[cfg(feature = "aarch64")]
+#[cfg(feature = "aarch64-start")]
 #[allow(unsafe_code)]
 pub mod aarch64;
 #[cfg(feature = "build-script")]
@@ -47,12 +47,23 @@ pub mod cmsdk;
 #[cfg(feature = "cortex-m-faults")]
 #[allow(unsafe_code)]
 pub mod cortex_m;
+// RAM of which the linker knows nothing.
+#[cfg(feature = "device-tree")]
+#[allow(unsafe_code)]
+pub mod device_tree;
 // Makes the faults that the compiler is there to prevent.
 #[cfg(feature = "semihosting")]
 #[allow(unsafe_code)]
 pub mod drill;
-// The allocator's contract is unsafe.
-#[cfg(feature = "heap")]
+// Registers in memory.
+#[cfg(feature = "riscv")]
+#[allow(unsafe_code)]
+pub mod ns16550;
+#[cfg(feature = "aarch64")]
+#[allow(unsafe_code)]
+pub mod pl011;
+// The allocator's contract is unsafe. Not in build scripts, which have one.
+#[cfg(all(feature = "heap", target_os = "none"))]
 #[allow(unsafe_code)]
 pub mod heap;
 // Handlers and registers, as above.
@@ -65,6 +76,10 @@ pub mod semihosted;
 #[cfg(feature = "team")]
 #[allow(unsafe_code)]
 pub mod team;
+// A job is lent to threads that live longer than it does.
+#[cfg(feature = "threads")]
+#[allow(unsafe_code)]
+pub mod threads;
 
 // For the macro alone.
 #[cfg(feature = "firmware")]

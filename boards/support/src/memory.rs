@@ -41,8 +41,11 @@ impl Region {
 /// A board, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
-    /// Its name, which is its package's name and begins the name of every firmware for it.
+    /// Its name, which begins the name of every firmware for it. It is its package's name, with a dash and `feature`
+    /// behind it where there is one.
     pub name: &'static str,
+    /// The feature with which its package builds for it; else empty.
+    pub feature: &'static str,
     /// The target triple.
     pub target: &'static str,
     /// The core as the compiler calls it, where the target stands for several; else empty.
@@ -61,6 +64,9 @@ pub struct Board {
     pub ram: Region,
     /// Memory of its own for the stack, which then lies at the lower end of it: RAM that is closer to the core.
     pub stack: Option<Region>,
+    /// RAM outside of the chip, which the firmware switches on: for the arena, and for a copy of the model where there is
+    /// room for one.
+    pub external_ram: Option<Region>,
     /// What the chip needs in a linker script to boot; else empty.
     pub boot_script: &'static str,
     /// The linker script of a hardware abstraction layer that lays out memory itself; else empty. The model is then one
@@ -86,6 +92,11 @@ pub const ASK_STATICS_BYTES: u64 = KIB;
 pub const CONSOLE_STACK_BYTES: u64 = 4 * KIB;
 /// Statics that they take besides: the wire's buffers and the memory of a conversation.
 pub const CONSOLE_STATICS_BYTES: u64 = 10 * KIB;
+
+/// Statics of an allocator: a list for every class of sizes.
+pub const HEAP_STATICS_BYTES: u64 = 5 * KIB;
+/// What an allocator takes of the RAM that it is given, at most.
+pub const HEAP_BYTES: u64 = 4 * KIB;
 
 /// The packed model that a firmware is built around unless another is named, relative to the workspace.
 pub const DEFAULT_MODEL: &str = "models/assistant/assistant-q8.sprat";
@@ -128,12 +139,14 @@ impl Board {
         }
         let fit = self.ram_use(config, limits).map_err(Misfit::Plan)?;
         if !self.holds(&fit) {
-            return Err(Misfit::Ram {
-                context: limits.context,
-                need: fit.ram_bytes(),
-                have: self.ram.bytes + self.stack.map_or(0, |own| own.bytes.min(fit.stack_bytes)),
-                largest_context: self.largest_context(config, limits),
-            });
+            let arena = fit.arena_bytes + HEAP_BYTES;
+            let in_chip = self.ram.bytes + self.stack.map_or(0, |own| own.bytes.min(fit.stack_bytes));
+            let (need, have) = match self.external_ram {
+                Some(ram) if arena > ram.bytes => (arena, ram.bytes),
+                _ => (fit.stack_bytes + self.variables_bytes(&fit), in_chip),
+            };
+            let largest_context = self.largest_context(config, limits);
+            return Err(Misfit::Ram { context: limits.context, need, have, largest_context });
         }
         Ok(fit)
     }
@@ -155,10 +168,24 @@ impl Board {
 
     /// Whether there is as much RAM, in the places where it is used.
     fn holds(&self, fit: &Fit) -> bool {
-        match self.stack {
-            Some(own) => fit.stack_bytes <= own.bytes && fit.ram_bytes() - fit.stack_bytes <= self.ram.bytes,
-            None => fit.ram_bytes() <= self.ram.bytes,
-        }
+        let (stack, has_stack) = match self.stack {
+            Some(own) => (0, fit.stack_bytes <= own.bytes),
+            None => (fit.stack_bytes, true),
+        };
+        let has_arena = self.external_ram.is_none_or(|ram| fit.arena_bytes + HEAP_BYTES <= ram.bytes);
+        has_stack && has_arena && stack + self.variables_bytes(fit) <= self.ram.bytes
+    }
+
+    /// Bytes of [`ram`](Self::ram) for everything but the stack.
+    pub fn variables_bytes(&self, fit: &Fit) -> u64 {
+        let variables = fit.request_bytes + fit.statics_bytes;
+        if self.external_ram.is_some() { variables } else { fit.arena_bytes + variables }
+    }
+
+    /// The name of its package.
+    pub fn package(&self) -> &'static str {
+        let name = self.name.strip_suffix(self.feature).filter(|_| !self.feature.is_empty());
+        name.and_then(|name| name.strip_suffix('-')).unwrap_or(self.name)
     }
 
     /// Where every byte of RAM goes, whether there is as much or not.
@@ -305,10 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn packages_are_named_without_their_feature() {
+        assert_eq!(STM32F746.package(), "stm32f746");
+        assert_eq!(STM32F746_QSPI.package(), "stm32f746");
+        assert_eq!(ESP32_C3.package(), "esp32-c3");
+    }
+
+    #[test]
     fn regions_are_aligned_and_apart() {
         for board in every_board() {
-            let regions: Vec<_> =
-                [board.firmware, board.model, board.ram].into_iter().chain(board.stack).collect();
+            let regions: Vec<_> = [board.firmware, board.model, board.ram]
+                .into_iter()
+                .chain(board.stack)
+                .chain(board.external_ram)
+                .collect();
             for (i, one) in regions.iter().enumerate() {
                 let others = regions.iter().skip(i + 1);
                 let apart = |other: &Region| one.end() <= other.origin || other.end() <= one.origin;
@@ -334,8 +371,11 @@ mod tests {
         for board in every_board() {
             let largest = board.largest_context(&CONFIG, &LIMITS).unwrap();
             let fit = |context| board.fit(1000, &CONFIG, &limits_for_context(&LIMITS, context));
-            let in_ram = |fit: &Fit| fit.ram_bytes() - board.stack.map_or(0, |_| fit.stack_bytes);
-            assert!(in_ram(&fit(largest).unwrap()) <= board.ram.bytes);
+            let largest_fit = fit(largest).unwrap();
+            let stack = if board.stack.is_some() { 0 } else { largest_fit.stack_bytes };
+            assert!(stack + board.variables_bytes(&largest_fit) <= board.ram.bytes);
+            let external = board.external_ram.map_or(u64::MAX, |ram| ram.bytes);
+            assert!(largest_fit.arena_bytes <= external, "{}", board.name);
             match fit(largest + 1) {
                 Err(Misfit::Ram { context, need, have, largest_context }) => {
                     assert_eq!((context, largest_context), (largest + 1, Some(largest)));

@@ -36,6 +36,9 @@ impl<L: FnMut(bool), T: FnMut() -> Option<i32>> Device for Parts<L, T> {
     }
 }
 
+#[cfg(feature = "console")]
+impl<L: FnMut(bool), T: FnMut() -> Option<i32>> crate::serve::Peripherals for Parts<L, T> {}
+
 /// Writes hundredths as a number with one decimal, cut.
 fn write_tenths(hundredths: i32, out: &mut Text<'_>) {
     let tenths = hundredths / 10;

@@ -2,11 +2,14 @@
 //!
 //! A request comes from a host file, the report goes to another; both are named in the arguments that the
 //! emulator passes. Text streams to standard error, logs go to standard output as `defmt` frames, and the
-//! exit code is one of [`Exit`]. Without arguments a built-in prompt is answered and only logged.
+//! exit code is one of [`Exit`]. Without arguments a built-in prompt is answered and only logged. Built for conversations,
+//! it holds them over the board's serial line instead, with a thermometer that reads what it is told to.
 
 #[cfg(feature = "console")]
 use core::cell::RefCell;
 use core::ffi::CStr;
+#[cfg(all(feature = "heap", target_os = "none"))]
+use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,15 +23,11 @@ use semihosting::io::{self, Read as _, Stderr, Write as _};
 use static_cell::ConstStaticCell;
 
 use crate::app::{self, Answer};
-#[cfg(feature = "console")]
-use crate::console::Serial;
-use crate::console::{Console, Counter};
+use crate::console::{Console, Counter, Serial};
 use crate::firmware::Firmware;
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
 #[cfg(feature = "console")]
-use crate::serve::{self, Peripherals, ServeMemory, Site};
-#[cfg(all(feature = "slots", target_os = "none"))]
-use crate::slots::{self, Room, Slot, Slots};
+use crate::serve::{Peripherals as _, Scripted};
 
 /// Answered when the emulator passes no arguments.
 const DEFAULT_REQUEST: Request<'static> = Request {
@@ -45,6 +44,10 @@ const DEFAULT_REQUEST: Request<'static> = Request {
     ask: None,
 };
 
+/// What sensors read until something else is said.
+#[cfg(feature = "console")]
+const SENSORS: &str = "temp=21.5";
+
 /// Bytes of all arguments together; the runner passes short relative names.
 const ARGUMENTS_BYTES: usize = 256;
 /// Bytes of one file name with its terminator.
@@ -54,61 +57,49 @@ impl Firmware {
     /// The same with the newest whole model of the slots in place of the one that is linked in, which is used when there
     /// is none. Without any the emulator ends.
     #[cfg(all(feature = "slots", target_os = "none"))]
-    pub fn with_slots(self, slots: &Slots) -> Self {
-        let room = Room {
-            context_tokens: self.context_tokens,
-            arena_bytes: self.arena.len(),
-            cores: self.team.size(),
-        };
-        let linked = Some(self.model).filter(|model| !model.is_empty());
-        let found = slots.boot(slots::region(), &room, linked).unwrap_or_else(|error| {
+    pub fn with_slots(self) -> Self {
+        self.with_newest().unwrap_or_else(|error| {
             error!("{}", error);
             exit(Exit::ModelRefused)
-        });
-        for (slot, error) in Slot::BOTH.iter().zip(found.refused) {
-            if let Some(error) = error {
-                warn!("slot {=str} is passed over: {}", slot.name(), error);
-            }
+        })
+    }
+
+    /// The same in RAM that was found at boot; without any the emulator ends.
+    #[cfg(all(feature = "heap", target_os = "none"))]
+    pub fn in_found(self, ram: Option<&'static mut [MaybeUninit<u8>]>) -> Self {
+        self.in_ram(ram.unwrap_or_default()).unwrap_or_else(|error| {
+            error!("{}", error);
+            exit(Exit::EngineFailed)
+        })
+    }
+
+    /// Does what the firmware was built for: [`run`](Self::run), or with the feature `console` `serve`, over the serial
+    /// line that `open` switches on.
+    pub fn begin<S: Serial>(self, open: impl FnOnce() -> S, counter: &mut (impl Counter + Send)) -> ! {
+        #[cfg(feature = "console")]
+        self.serve(&mut open(), counter);
+        #[cfg(not(feature = "console"))]
+        {
+            _ = open;
+            self.run(counter)
         }
-        match found.slot {
-            Some(slot) => info!("the model is number {=u32}, in slot {=str}", found.sequence, slot.name()),
-            None => info!("the model is the one that is linked in"),
-        }
-        Self { model: found.model, ..self }
     }
 
     /// Answers the request that the emulator passes, then ends the emulator.
     pub fn run(self, counter: &mut impl Counter) -> ! {
-        info!(
-            "{=str}: model {=usize} bytes, context {=u32} tokens, arena {=usize} bytes, stack {=u32} bytes",
-            self.board,
-            self.model.len(),
-            self.context_tokens,
-            self.arena.len(),
-            self.stack_reserved_bytes,
-        );
+        self.log();
         exit(self.answer(counter).err().unwrap_or(Exit::Success))
     }
 
-    /// Holds conversations over a wire, for as long as the emulator runs.
+    /// Holds conversations over a wire, for as long as the emulator runs, with a thermometer that reads what it is told.
     #[cfg(feature = "console")]
-    pub fn serve(
-        self,
-        device: &RefCell<impl Peripherals>,
-        serial: &mut impl Serial,
-        counter: &mut impl Counter,
-    ) -> ! {
-        static MEMORY: ConstStaticCell<ServeMemory> = ConstStaticCell::new(ServeMemory::new());
-        let site = Site {
-            board: self.board,
-            model: self.model,
-            context_tokens: self.context_tokens,
-            team: self.team,
-            // It counts instructions.
-            counts_per_second: 0,
-            stack_used_bytes: self.stack_used_bytes,
-        };
-        let served = serve::serve(&site, self.arena, MEMORY.take(), device, serial, counter);
+    pub fn serve(self, serial: &mut impl Serial, counter: &mut (impl Counter + Send)) -> ! {
+        static DEVICE: ConstStaticCell<RefCell<Scripted>> =
+            ConstStaticCell::new(RefCell::new(Scripted::new()));
+        let device = DEVICE.take();
+        device.get_mut().script(SENSORS);
+        // What it counts are instructions.
+        let served = self.converse(0, device, serial, counter);
         exit(served.map_or_else(
             |error| {
                 error!("{}", error);

@@ -19,11 +19,14 @@ use crate::memory::limits_for_context;
 
 mod bench;
 mod scripted;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod turn;
 
+pub use bench::{WeightBytes, weight_bytes};
 pub use scripted::Scripted;
+use stages::StageCounter;
 use turn::{ANSWER_BYTES, TAIL_BYTES};
 
 /// The memory of a conversation on a device: the last tokens of a context of 256 or so are its history.
@@ -109,8 +112,9 @@ pub fn serve(
     memory: &mut ServeMemory,
     device: &RefCell<impl Peripherals>,
     serial: &mut impl Serial,
-    counter: &mut impl Counter,
+    counter: &mut (impl Counter + Send),
 ) -> Result<(), AppError> {
+    let counter = StageCounter::new(counter);
     let image = Image::new(site.model).map_err(AppError::Model)?;
     if image.file().prefix_section().is_some() && !cfg!(feature = "prefix") {
         return Err(AppError::NoPrefix);
@@ -134,7 +138,7 @@ pub fn serve(
         match over {
             Over::Anew(last) => port.finish(last),
             Over::Bench => {
-                let bench = bench::measure(&mut engine, &mut port, counter, site.counts_per_second);
+                let bench = bench::measure(&mut engine, &mut port, &counter, site.counts_per_second);
                 port.finish(bench.map_or(Last::Refused(Refusal::Failed), Last::Bench));
             }
             Over::Gone => return Ok(()),
@@ -191,7 +195,7 @@ impl<S: Serial, D: Peripherals> Conversation<'_, '_, '_, '_, '_, '_, '_, S, D> {
         let name = engine.image().meta().name;
         self.port.piece(&Piece::Board(Board {
             board: self.site.board,
-            model: &name[..name.floor_char_boundary(NAME_BYTES)],
+            model: name.get(..name.floor_char_boundary(NAME_BYTES)).unwrap_or_default(),
             kernel: engine.kernels().name(),
             context_tokens: engine.limits().context,
             model_bytes: self.site.model.len() as u32,

@@ -39,7 +39,7 @@ pub enum Form {
     Prompt,
     /// It answers one question with tools, too.
     Ask,
-    /// It holds conversations over a serial line; few boards can.
+    /// It holds conversations over a serial line.
     Console,
 }
 
@@ -77,11 +77,14 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     let workspace = workspace()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace).env("SPRAT_MODEL", &model);
-    cargo.args(["build", "--profile", board.profile, "--package", board.name]);
+    cargo.args(["build", "--profile", board.profile, "--package", board.package()]);
     cargo.args(["--target", board.target, "--message-format", "json-render-diagnostics"]);
     if !board.cpu.is_empty() {
         cargo.env("RUSTFLAGS", format!("-C target-cpu={}", board.cpu));
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
+    if !board.feature.is_empty() {
+        cargo.args(["--features", board.feature]);
     }
     for feature in needed_features(&model)? {
         cargo.args(["--features", feature]);
@@ -113,7 +116,7 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
         let said = if progress == Progress::Shown { "see above" } else { said.trim_end() };
         bail!("cannot build the firmware of {} around {}: {said}", board.name, model.display());
     }
-    let built = Built { folder: tempfile::tempdir()?, name: board.name };
+    let built = Built { folder: tempfile::tempdir()?, name: board.package() };
     for elf in executables(&output.stdout) {
         let name = elf.file_name().context("cargo named a program without a name")?;
         fs::copy(&elf, built.folder.path().join(name))
@@ -176,6 +179,8 @@ pub struct Sizes {
     pub firmware_flash: u64,
     /// Flash for the packed model, bytes.
     pub model_flash: u64,
+    /// Of the firmware's, initial values of variables that are not zero, bytes.
+    pub initial_values: u64,
     /// RAM for statics, the arena included, bytes; the stack is not a section.
     pub statics_ram: u64,
 }
@@ -193,6 +198,9 @@ pub fn sizes(board: &Board, elf: &[u8]) -> Result<Sizes> {
             continue;
         }
         let (address, bytes) = (section.address(), section.size());
+        if section.name() == Ok(".data") {
+            sizes.initial_values += bytes;
+        }
         let within = |region: &Region| region.contains(address);
         let is_loaded = section.kind() != SectionKind::UninitializedData;
         if within(&board.model) {

@@ -59,7 +59,7 @@ pub fn board_of(elf: &Path) -> Result<&'static Board> {
 
 /// QEMU's command line for `elf` on `board`, with `arguments` handed to the firmware and its serial line led to `serial`.
 pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str], serial: &str) -> Result<Command> {
-    let Some(machine) = MACHINES.iter().find(|machine| machine.board == board.name) else {
+    let Some(machine) = MACHINES.iter().find(|machine| machine.board == board.package()) else {
         bail!("board {} is not an emulated one", board.name)
     };
     // The first argument stands for the program's name, as in C.
@@ -77,11 +77,6 @@ pub(crate) fn command(board: &Board, elf: &Path, arguments: &[&str], serial: &st
     Ok(command)
 }
 
-/// Whether there is firmware that is spoken to over the emulated serial line.
-pub fn has_serial_line(board: &Board) -> bool {
-    ["qemu-mps2-an386"].contains(&board.name)
-}
-
 /// Lets a file lie in the board's memory from an address on.
 pub(crate) fn load(command: &mut Command, file: &Path, address: u64) -> Result<()> {
     let file = file.canonicalize().with_context(|| format!("no file {}", file.display()))?;
@@ -93,7 +88,7 @@ pub(crate) fn load(command: &mut Command, file: &Path, address: u64) -> Result<(
 
 /// The program that emulates a board; `None` for a board that is not emulated.
 pub fn program(board: &Board) -> Option<&'static str> {
-    MACHINES.iter().find(|machine| machine.board == board.name).map(|machine| machine.program)
+    MACHINES.iter().find(|machine| machine.board == board.package()).map(|machine| machine.program)
 }
 
 /// Starts a command, saying what to do when its program is not there.

@@ -39,11 +39,11 @@ const COLUMNS: [&str; 8] =
 /// # Errors
 /// What cargo says: what does not fit the board fails the build.
 pub fn build(board: &Board) -> Result<PathBuf> {
-    let folder = firmware::workspace()?.join(WORKSPACE).join(board.name);
+    let folder = firmware::workspace()?.join(WORKSPACE).join(board.package());
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // In the board's folder, whose settings name target and core. A toolchain or flags of the caller's are for the host.
     cargo.current_dir(&folder).args(["build", "--locked", "--profile", board.profile]);
-    cargo.args(["--message-format", "json-render-diagnostics"]);
+    cargo.args(["--features", board.feature, "--message-format", "json-render-diagnostics"]);
     for foreign in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "SPRAT_MODEL", "SPRAT_CONTEXT", "SPRAT_ISA"] {
         cargo.env_remove(foreign);
     }
@@ -52,7 +52,7 @@ pub fn build(board: &Board) -> Result<PathBuf> {
     if !output.status.success() {
         bail!("cannot build the firmware of {}: see above", board.name);
     }
-    let is_it = |elf: &PathBuf| elf.file_name().is_some_and(|name| name == board.name);
+    let is_it = |elf: &PathBuf| elf.file_name().is_some_and(|name| name == board.package());
     let elf = executables(&output.stdout).into_iter().find(is_it);
     elf.with_context(|| format!("cargo built no program called {}", board.name))
 }
@@ -72,7 +72,7 @@ pub struct Line {
 /// A file that cannot be read, is no ELF, or has no stack or no model where the board has them.
 pub fn measure(board: &Board, elf: &Path) -> Result<Line> {
     let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let Sizes { firmware_flash, model_flash, statics_ram } = firmware::sizes(board, &bytes)?;
+    let Sizes { firmware_flash, model_flash, statics_ram, .. } = firmware::sizes(board, &bytes)?;
     let file = object::File::parse(&*bytes).context("the firmware is not an ELF")?;
     let symbol = |name: &str| {
         let found = file.symbols().find(|symbol| symbol.name() == Ok(name));
@@ -85,7 +85,8 @@ pub fn measure(board: &Board, elf: &Path) -> Result<Line> {
     if !is_placed || start <= end || start > memory.end() {
         bail!("{}: the stack lies at {end:#x} to {start:#x}, expected at an end of its memory", board.name);
     }
-    if model_flash == 0 {
+    // What lies outside of the chip is written by itself.
+    if model_flash == 0 && board.external_ram.is_none() {
         bail!("{}: there is no model at {:#x}", board.name, board.model.origin);
     }
     let ram = board.ram.bytes + board.stack.map_or(0, |own| own.bytes);

@@ -16,6 +16,8 @@ pub enum Tool {
     Espflash,
     /// A file in UF2 form, copied to the drive that the board's boot loader shows.
     Uf2,
+    /// ST's own debug probe and its program `STM32_Programmer_CLI`, which knows flash outside of the chip.
+    Stm32Programmer,
 }
 
 /// How a board is flashed, as its entry says.
@@ -26,6 +28,8 @@ pub struct Flashing {
     pub tool: Tool,
     /// The chip's name to the tool.
     pub chip: String,
+    /// What the program needs to write to flash outside of the chip: the name of its loader.
+    pub loader: Option<String>,
     /// Where the memory for models begins, as the debugger sees it.
     pub model_address: u64,
     /// How much it is, in KiB.
@@ -49,6 +53,10 @@ impl Flashing {
 
     pub(super) fn check(&self) -> Result<()> {
         let Self { model_address, model_kib, erase_kib, .. } = self;
+        ensure!(
+            self.tool != Tool::Stm32Programmer || self.loader.is_some(),
+            "flash: a board that is flashed with stm32-programmer needs a loader, the name of a file without .stldr"
+        );
         ensure!(
             (1..=model_kib / 2).contains(erase_kib) && *model_kib < 1 << 22,
             "flash: erase_kib is {erase_kib} and model_kib {model_kib}, expected two sectors or more and less than 4 GiB"

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use sprat_board_support::console::{Counter, Serial};
 use sprat_board_support::memory::limits_for_context;
-use sprat_board_support::serve::{Scripted, ServeMemory, Site, serve};
+use sprat_board_support::serve::{Peripherals as _, Scripted, ServeMemory, Site, serve};
 
 use super::Wire;
 use crate::model::{Model, arena_for};
@@ -69,7 +69,8 @@ fn run(model: &Model, options: LocalOptions, mut serial: BoardSide) -> Result<()
         counts_per_second: 1_000_000_000,
         stack_used_bytes: || 0,
     };
-    let device = RefCell::new(Scripted::new(SENSORS));
+    let device = RefCell::new(Scripted::new());
+    device.borrow_mut().script(SENSORS);
     let mut memory = Box::new(ServeMemory::new());
     serve(&site, &mut arena, &mut memory, &device, &mut serial, &mut Nanoseconds(Instant::now()))
         .map_err(|error| anyhow!("{}: {error}", model.path()))

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
-use sprat_board_support::console::message::{
-    Bench, Board, Done, How, Last, MOST_VOTES, Message, Piece, Totals,
-};
+use sprat_board_support::console::message::{Board, Done, How, Last, MOST_VOTES, Message, Piece, Totals};
 
+use super::measured::{self, StageCount};
 use super::{Client, Reply, Wish};
 use crate::ask::CallReport;
 use crate::table::grouped;
@@ -22,7 +21,7 @@ a question, or
   /cancel N                   end the next answer after N pieces of its text
   /stats                      what it took so far
   /reset                      forget the conversation and what it took
-  /bench                      how long tokens take; forgets the conversation
+  /bench                      how long tokens take, by stage; forgets the conversation
   /info                       the board and the model on it
   /quit                       leave";
 
@@ -43,6 +42,8 @@ pub struct Outcome {
     pub tools: Vec<String>,
     /// Who answers.
     pub board: Option<Who>,
+    /// What parts of a token's work take.
+    pub stages: Vec<StageCount>,
     /// How it ended, and what it took.
     pub last: Option<Last>,
     /// Whether every part of the answer arrived.
@@ -250,6 +251,9 @@ impl Talk {
             Piece::Tool(name) => outcome.tools.push(name.to_owned()),
             Piece::Board(ref board) => outcome.board = Some(Who::from(board)),
             Piece::Working => {}
+            Piece::Stage { name, reading, writing } => {
+                outcome.stages.push(StageCount { stage: name.to_owned(), reading, writing });
+            }
         })?;
         (outcome.last, outcome.is_whole) = (Some(last), is_whole);
         outcome.seconds = begun.elapsed().as_secs_f64();
@@ -285,7 +289,7 @@ impl Outcome {
             Some(Last::Refused(refusal)) => lines.push(format!("refused: {refusal}")),
             Some(Last::Done(done)) => lines.push(self.done(done, who)),
             Some(Last::Totals(totals)) => lines.push(totals_line(totals)),
-            Some(Last::Bench(bench)) => lines.push(bench_lines(bench)),
+            Some(Last::Bench(bench)) => lines.push(measured::text(bench, &self.stages)),
         }
         if !self.is_whole {
             lines.push("a part of the answer was lost on the wire".to_owned());
@@ -297,9 +301,9 @@ impl Outcome {
         format!(
             "{} tokens read, {} each; {} written, {} each; {} calls; {:.1} s; {}",
             done.read_tokens,
-            each(done.reading, done.read_tokens, who.counts_per_second),
+            measured::each(done.reading, done.read_tokens, who.counts_per_second),
             done.written_tokens,
-            each(done.writing, done.written_tokens, who.counts_per_second),
+            measured::each(done.writing, done.written_tokens, who.counts_per_second),
             done.calls,
             self.seconds,
             done.stop,
@@ -318,15 +322,6 @@ impl std::fmt::Display for Who {
             self.context_tokens,
             self.kernels
         )
-    }
-}
-
-/// What a token takes, in time or, where instructions are counted, in those.
-fn each(count: u64, tokens: u32, counts_per_second: u64) -> String {
-    let each = count / u64::from(tokens.max(1));
-    match counts_per_second {
-        0 => format!("{} instructions", grouped(each)),
-        per_second => format!("{:.2} ms", each as f64 / per_second as f64 * 1e3),
     }
 }
 
@@ -349,26 +344,4 @@ fn totals_line(totals: &Totals) -> String {
         totals.damaged_frames,
         totals.logits_hash,
     )
-}
-
-fn bench_lines(bench: &Bench) -> String {
-    let line = |what: &str, tokens: u32, count: u64, products: u64| {
-        let rate = match bench.counts_per_second {
-            0 => format!("{:.2} products an instruction", products as f64 / count.max(1) as f64),
-            per_second => {
-                let seconds = count.max(1) as f64 / per_second as f64;
-                format!(
-                    "{:.1} tokens/s, {:.2} G products/s",
-                    f64::from(tokens) / seconds,
-                    products as f64 / seconds / 1e9
-                )
-            }
-        };
-        format!("{what} {tokens} tokens: {} each, {rate}", each(count, tokens, bench.counts_per_second))
-    };
-    [
-        line("reading", bench.read_tokens, bench.reading, bench.read_products),
-        line("writing", bench.written_tokens, bench.writing, bench.written_products),
-    ]
-    .join("\n")
 }

@@ -42,10 +42,24 @@ pub fn find(name: &str) -> Option<&'static LinuxBoard> {
 /// # Errors
 /// What cargo says.
 pub fn build(profile: &str, progress: Progress) -> Result<PathBuf> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace()?).args(["build", "--profile", profile, "--package", "sprat-tools"]);
     // Models are trained on the laptop; and what training allocates by needs a C compiler for the target.
-    cargo.args(["--no-default-features", "--bin", "sprat", "--target", TARGET]);
+    build_program("sprat-tools", "sprat", &["--no-default-features"], profile, progress)
+}
+
+/// The same of any program of a package of the workspace, with further arguments for cargo.
+///
+/// # Errors
+/// What cargo says.
+pub fn build_program(
+    package: &str,
+    program: &str,
+    arguments: &[&str],
+    profile: &str,
+    progress: Progress,
+) -> Result<PathBuf> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()?).args(["build", "--profile", profile, "--package", package]);
+    cargo.args(["--bin", program, "--target", TARGET]).args(arguments);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     match progress {
         Progress::Shown => cargo.stderr(Stdio::inherit()),
@@ -53,10 +67,10 @@ pub fn build(profile: &str, progress: Progress) -> Result<PathBuf> {
     };
     let output = cargo.stdin(Stdio::null()).output().context("cannot start cargo")?;
     if !output.status.success() {
-        bail!("cannot build sprat for {TARGET}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+        bail!("cannot build {program} for {TARGET}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
     let programs = sprat_emulator::firmware::executables(&output.stdout);
-    programs.into_iter().next_back().context("cargo built no program called sprat")
+    programs.into_iter().next_back().with_context(|| format!("cargo built no program called {program}"))
 }
 
 impl LinuxBoard {

@@ -2,16 +2,17 @@
 //!
 //! They are the user's own, installed beside this tool; what they are given is printed as it is run.
 
+use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use sprat_board_support::slots::HEADER_BYTES;
 
-use crate::boards::Tool;
+use crate::boards::{Flashing, Tool};
 
 /// A program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +36,15 @@ impl fmt::Display for Invocation {
     }
 }
 
+/// ST's program.
+const STM32_PROGRAMMER: &str = "STM32_Programmer_CLI";
+
 /// How a program is installed.
 fn installation(program: &str) -> &'static str {
     match program {
-        "espflash" => "cargo install espflash --locked",
-        _ => "cargo install probe-rs-tools --locked",
+        "espflash" => "`cargo install espflash --locked`",
+        STM32_PROGRAMMER => "the installer of STM32CubeProgrammer, from st.com, with its bin folder in PATH",
+        _ => "`cargo install probe-rs-tools --locked`",
     }
 }
 
@@ -62,7 +67,7 @@ impl Invocation {
     fn not_started(&self, error: std::io::Error) -> anyhow::Error {
         match error.kind() {
             ErrorKind::NotFound => anyhow!(
-                "{} is not installed, and this board is flashed with it; install it with `{}`",
+                "{} is not installed, and this board is flashed with it; install it with {}",
                 self.program,
                 installation(self.program)
             ),
@@ -89,53 +94,78 @@ impl Invocation {
     }
 }
 
+/// A call of ST's program for a chip at its debug probe and the flash around it. (UM2237, 3.2.)
+fn stm32(flashing: &Flashing) -> Invocation {
+    let invocation = Invocation::new(STM32_PROGRAMMER, &["-c", "port=SWD", "mode=UR", "-q"]);
+    match &flashing.loader {
+        Some(loader) => invocation.with("-el").with(loader_file(loader)),
+        None => invocation,
+    }
+}
+
+/// A loader, which lies beside the program.
+fn loader_file(name: &str) -> PathBuf {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let folder = env::split_paths(&folders).find(|folder| folder.join(STM32_PROGRAMMER).exists());
+    folder.unwrap_or_default().join("ExternalLoader").join(name).with_extension("stldr")
+}
+
 /// Writes a file of raw bytes to an address.
-pub fn write_bytes(tool: Tool, chip: &str, address: u64, file: &Path) -> Invocation {
+pub fn write_bytes(tool: Tool, flashing: &Flashing, address: u64, file: &Path) -> Invocation {
     let address = format!("{address:#x}");
     match tool {
-        Tool::Espflash => Invocation::new("espflash", &["write-bin", "--chip", chip, &address]).with(file),
+        Tool::Stm32Programmer => stm32(flashing).with("-w").with(file).with(address).with("-v"),
+        Tool::Espflash => {
+            Invocation::new("espflash", &["write-bin", "--chip", &flashing.chip, &address]).with(file)
+        }
         _ => {
-            let options = ["download", "--chip", chip, "--binary-format", "bin", "--base-address", &address];
+            let options =
+                ["download", "--chip", &flashing.chip, "--binary-format", "bin", "--base-address", &address];
             Invocation::new("probe-rs", &options).with("--verify").with(file)
         }
     }
 }
 
 /// Writes a firmware.
-pub fn write_firmware(tool: Tool, chip: &str, elf: &Path) -> Invocation {
+pub fn write_firmware(tool: Tool, flashing: &Flashing, elf: &Path) -> Invocation {
     match tool {
-        Tool::Espflash => Invocation::new("espflash", &["flash", "--chip", chip]).with(elf),
-        _ => Invocation::new("probe-rs", &["download", "--chip", chip, "--verify"]).with(elf),
+        Tool::Stm32Programmer => stm32(flashing).with("-w").with(elf).with("-v"),
+        Tool::Espflash => Invocation::new("espflash", &["flash", "--chip", &flashing.chip]).with(elf),
+        _ => Invocation::new("probe-rs", &["download", "--chip", &flashing.chip, "--verify"]).with(elf),
     }
 }
 
 /// Starts what was written.
-pub fn reset(tool: Tool, chip: &str) -> Invocation {
+pub fn reset(tool: Tool, flashing: &Flashing) -> Invocation {
     match tool {
-        Tool::Espflash => Invocation::new("espflash", &["reset", "--chip", chip]),
-        _ => Invocation::new("probe-rs", &["reset", "--chip", chip]),
+        Tool::Stm32Programmer => stm32(flashing).with("-rst"),
+        Tool::Espflash => Invocation::new("espflash", &["reset", "--chip", &flashing.chip]),
+        _ => Invocation::new("probe-rs", &["reset", "--chip", &flashing.chip]),
     }
 }
 
 /// Shows what a firmware logs; its ELF holds the texts.
-pub fn attach(tool: Tool, chip: &str, elf: &Path) -> Invocation {
+pub fn attach(tool: Tool, flashing: &Flashing, elf: &Path) -> Invocation {
     match tool {
-        Tool::Espflash => {
-            Invocation::new("espflash", &["monitor", "--chip", chip, "--log-format", "defmt", "--elf"])
-                .with(elf)
-        }
-        _ => Invocation::new("probe-rs", &["attach", "--chip", chip]).with(elf),
+        Tool::Espflash => Invocation::new(
+            "espflash",
+            &["monitor", "--chip", &flashing.chip, "--log-format", "defmt", "--elf"],
+        )
+        .with(elf),
+        _ => Invocation::new("probe-rs", &["attach", "--chip", &flashing.chip]).with(elf),
     }
 }
 
 /// Reads the bytes of a slot's header; espflash writes them to a file.
-pub fn read_header(tool: Tool, chip: &str, address: u64, file: &Path) -> Invocation {
+pub fn read_header(tool: Tool, flashing: &Flashing, address: u64, file: &Path) -> Invocation {
     let (address, bytes) = (format!("{address:#x}"), HEADER_BYTES.to_string());
     match tool {
+        Tool::Stm32Programmer => stm32(flashing).with("-u").with(address).with(bytes).with(file),
         Tool::Espflash => {
-            Invocation::new("espflash", &["read-flash", "--chip", chip, &address, &bytes]).with(file)
+            Invocation::new("espflash", &["read-flash", "--chip", &flashing.chip, &address, &bytes])
+                .with(file)
         }
-        _ => Invocation::new("probe-rs", &["read", "--chip", chip, "b8", &address, &bytes]),
+        _ => Invocation::new("probe-rs", &["read", "--chip", &flashing.chip, "b8", &address, &bytes]),
     }
 }
 
@@ -145,7 +175,7 @@ pub fn read_header(tool: Tool, chip: &str, address: u64, file: &Path) -> Invocat
 /// The program fails, or what it says is not as many bytes.
 pub fn header_bytes(tool: Tool, reading: &Invocation, file: &Path) -> Result<[u8; HEADER_BYTES]> {
     let bytes = match tool {
-        Tool::Espflash => {
+        Tool::Espflash | Tool::Stm32Programmer => {
             reading.run()?;
             std::fs::read(file).with_context(|| format!("{reading} wrote no {}", file.display()))?
         }
@@ -167,13 +197,16 @@ fn bytes_of(text: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boards::Boards;
 
     #[test]
     fn command_lines_are_quoted_as_a_shell_needs_it() {
-        let line = write_bytes(Tool::ProbeRs, "nRF52840_xxAA", 0x2_3000, Path::new("a folder/it's.bin"));
+        let boards = Boards::load(None).unwrap();
+        let flashing = boards.by_name("nrf52840").unwrap().flash.as_ref().unwrap();
+        let line = write_bytes(Tool::ProbeRs, flashing, 0x2_4000, Path::new("a folder/it's.bin"));
         assert_eq!(
             line.to_string(),
-            r"probe-rs download --chip nRF52840_xxAA --binary-format bin --base-address 0x23000 --verify 'a folder/it'\''s.bin'"
+            r"probe-rs download --chip nRF52840_xxAA --binary-format bin --base-address 0x24000 --verify 'a folder/it'\''s.bin'"
         );
     }
 

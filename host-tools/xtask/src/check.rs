@@ -35,19 +35,26 @@ pub fn check_all(all_boards: bool) -> Result<ExitCode> {
     let board = ["--target", setup::BOARD_TARGET];
     gate.command("clippy, host", clippy(&["--all-targets"]));
     for (package, target, cpu) in setup::FIRMWARE {
-        let mut command = clippy(&["--package", package, "--target", target]);
-        if !cpu.is_empty() {
-            command.env("RUSTFLAGS", format!("-C target-cpu={cpu}")).env_remove("CARGO_ENCODED_RUSTFLAGS");
+        for (what, features) in [("", ""), (", conversations", "console")] {
+            let mut command = clippy(&["--package", package, "--target", target, "--features", features]);
+            if !cpu.is_empty() {
+                command
+                    .env("RUSTFLAGS", format!("-C target-cpu={cpu}"))
+                    .env_remove("CARGO_ENCODED_RUSTFLAGS");
+            }
+            gate.command(&format!("clippy, {package}{what}"), command);
         }
-        gate.command(&format!("clippy, {package}"), command);
     }
-    for (what, feature) in [("models in slots", "slots"), ("conversations", "console")] {
-        let firmware = ["--package", "qemu-mps2-an386", "--features", feature, board[0], board[1]];
-        gate.command(&format!("clippy, {what}"), clippy(&firmware));
-    }
+    let slots = ["--package", "qemu-mps2-an386", "--features", "slots", board[0], board[1]];
+    gate.command("clippy, models in slots", clippy(&slots));
     gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
     gate.command("clippy, test program for Linux", clippy(&linux));
+    let linux = ["--package", "raspberry-pi-linux", "--target", setup::LINUX_TARGET];
+    gate.command("clippy, Raspberry Pi under Linux", clippy(&linux));
+    // A program that only asks; nothing may be in it that only the server turns on.
+    let library = ["--package", "raspberry-pi-linux", "--no-default-features"];
+    gate.command("clippy, the same as a library", clippy(&library));
     let shared =
         ["--package", "sprat-board-support", "--features", "cortex-m,console,heap,slots", board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));

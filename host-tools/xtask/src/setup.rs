@@ -23,7 +23,7 @@ pub const NO_STD_TARGETS: &[&str] = &[
 
 /// Targets of the real boards' firmware.
 pub const REAL_BOARD_TARGETS: &[&str] =
-    &[BOARD_TARGET, "thumbv8m.main-none-eabihf", "riscv32imc-unknown-none-elf"];
+    &[BOARD_TARGET, "thumbv8m.main-none-eabihf", "riscv32imc-unknown-none-elf", "aarch64-unknown-none"];
 
 /// Real boards whose firmware every run of the checks builds: parts of their names. The others take minutes more, most of
 /// them for the layers that know their chips.

@@ -36,7 +36,7 @@ impl<'t> StopText<'t> {
     /// The stream has ended: shows what was held back.
     pub fn finish(&mut self, mut show: impl FnMut(&str)) {
         if !self.found() && self.matched > 0 {
-            show(&self.stop[..self.matched]);
+            show(self.held());
             self.matched = 0;
         }
     }
@@ -44,16 +44,16 @@ impl<'t> StopText<'t> {
     fn take(&mut self, character: char, show: &mut impl FnMut(&str)) {
         let before = self.matched;
         self.advance(character);
-        show_unmatched(&self.stop[..before], character, self.matched, show);
+        show_unmatched(first(self.stop, before), character, self.matched, show);
     }
 
     /// Takes the next character, and shows nothing.
     pub(crate) fn advance(&mut self, character: char) {
         // The longest end of what is held back and the character that the text begins with: held back from now on.
-        let held = &self.stop[..self.matched];
+        let held = self.held();
         let mut starts = held.char_indices().map(|(start, _)| start).chain([held.len()]);
         let begins = |start: &usize| {
-            let rest = self.stop.strip_prefix(&held[*start..]);
+            let rest = held.get(*start..).and_then(|end| self.stop.strip_prefix(end));
             rest.is_some_and(|rest| rest.starts_with(character))
         };
         self.matched = starts.find(begins).map_or(0, |start| held.len() - start + character.len_utf8());
@@ -61,7 +61,7 @@ impl<'t> StopText<'t> {
 
     /// What is held back: the beginning of the text that is looked for.
     pub(crate) fn held(&self) -> &'t str {
-        &self.stop[..self.matched]
+        first(self.stop, self.matched)
     }
 
     /// Looks from the beginning again.
@@ -70,10 +70,16 @@ impl<'t> StopText<'t> {
     }
 }
 
+/// The first bytes of a text, whole characters. Slicing would do, but what a failed slice says keeps the tables of
+/// Unicode in flash.
+pub(crate) fn first(text: &str, bytes: usize) -> &str {
+    text.get(..bytes).unwrap_or_default()
+}
+
 /// Shows what stands before the last `matched` bytes of `held` and `character` together.
 pub(crate) fn show_unmatched(held: &str, character: char, matched: usize, show: &mut impl FnMut(&str)) {
     let shown = (held.len() + character.len_utf8()).saturating_sub(matched);
-    let (before, is_whole) = (&held[..shown.min(held.len())], shown > held.len());
+    let (before, is_whole) = (first(held, shown.min(held.len())), shown > held.len());
     if !before.is_empty() {
         show(before);
     }

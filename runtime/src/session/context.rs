@@ -2,6 +2,7 @@
 
 use super::history::Kind;
 use super::{Session, SessionError, WhenFull};
+use crate::chat::stop::first;
 use crate::chat::{Chat, Piece};
 use crate::engine::EngineError;
 
@@ -111,7 +112,7 @@ impl Session<'_, '_, '_, '_, '_> {
         let mut from = 0;
         while let Some((_, text, _)) = self.history.get(at) {
             let rest = text.get(from..).unwrap_or_default();
-            let part = &rest[..rest.floor_char_boundary(most)];
+            let part = first(rest, rest.floor_char_boundary(most));
             if part.is_empty() {
                 break;
             }

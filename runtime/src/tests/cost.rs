@@ -69,6 +69,10 @@ fn an_observer_is_told_of_every_stage_in_order() {
     generator.next_token().unwrap();
     generator.next_token().unwrap();
     assert_eq!(*told.0.lock().unwrap(), [&[Sampling, Outside][..], &pass, &[Sampling, Outside]].concat());
+    told.0.lock().unwrap().clear();
+    engine.clear_probe();
+    engine.feed(&[3]).unwrap();
+    assert_eq!(*told.0.lock().unwrap(), []);
     let mut names: Vec<_> = Stage::ALL.map(Stage::name).to_vec();
     names.dedup();
     assert_eq!(names.len(), Stage::ALL.len());

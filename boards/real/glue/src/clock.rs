@@ -3,6 +3,9 @@
 //! The counter has 32 bits and wraps in seconds, so it is read at every token and while nothing is asked. That is also
 //! how often a watchdog wants to hear from a firmware: the clock is the one place that does both.
 
+use core::cell::RefCell;
+
+use critical_section::Mutex;
 use sprat_board_support::console::Counter;
 
 /// Seconds without a sign of life after which boards set their watchdog to reset them. The longest silence is the
@@ -39,5 +42,15 @@ impl<F: FnMut()> Counter for Clock<F> {
         self.cycles += u64::from(value.wrapping_sub(self.last));
         self.last = value;
         self.cycles
+    }
+}
+
+/// A clock that is also looked at by somebody else.
+#[derive(Debug)]
+pub struct Shared<'c, F>(pub &'c Mutex<RefCell<Clock<F>>>);
+
+impl<F: FnMut()> Counter for Shared<'_, F> {
+    fn now(&mut self) -> u64 {
+        critical_section::with(|section| self.0.borrow_ref_mut(section).now())
     }
 }

@@ -1,5 +1,5 @@
-//! The firmware of the STM32F746G-DISCO: its clocks, its caches, its pins and its watchdog, around the application of
-//! all boards.
+//! The firmware of the STM32F746G-DISCO: its clocks, its caches, its pins, its memories and its watchdog, around the
+//! application of all boards.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -16,14 +16,23 @@ use embassy_stm32::{Config, bind_interrupts, peripherals};
 use sprat::Solo;
 use sprat_board_glue::clock::WATCHDOG_SECONDS;
 use sprat_board_glue::cortex_m::clock;
+#[cfg(not(feature = "qspi"))]
 use sprat_board_glue::serve;
+#[cfg(feature = "qspi")]
+use sprat_board_glue::serve_in;
 use sprat_board_glue::stm32::Calibration;
 use sprat_board_glue::wire::Ring;
 use sprat_board_support::cortex_m::{guard_stack, stack_used_bytes};
 use sprat_board_support::firmware;
+#[cfg(not(feature = "qspi"))]
 use sprat_board_support::memory::STM32F746;
+#[cfg(feature = "qspi")]
+use sprat_board_support::memory::STM32F746_QSPI;
 use sprat_board_support::parts::Parts;
 use static_cell::ConstStaticCell;
+
+#[cfg(feature = "qspi")]
+mod outside;
 
 const CORE_HZ: u32 = 216_000_000;
 
@@ -68,7 +77,71 @@ fn main() -> ! {
     let mut dog = IndependentWatchdog::new(chip.IWDG, WATCHDOG_SECONDS * 1_000_000);
     dog.unleash();
     let clock = clock(core.DCB, core.DWT, CORE_HZ, move || dog.pet());
-    serve(firmware!(STM32F746, &Solo, stack_used_bytes), Ring(uart), parts, clock)
+    #[cfg(not(feature = "qspi"))]
+    serve(firmware!(STM32F746, &Solo, stack_used_bytes), Ring(uart), parts, clock);
+
+    #[cfg(feature = "qspi")]
+    {
+        use embassy_stm32::fmc::Fmc;
+        use embassy_stm32::qspi::Qspi;
+
+        // Data, clock, select.
+        let mut flash = Qspi::new_blocking_bank1(
+            chip.QUADSPI,
+            chip.PD11,
+            chip.PD12,
+            chip.PE2,
+            chip.PD13,
+            chip.PB2,
+            chip.PB6,
+            outside::flash_config(),
+        );
+        outside::show_flash(&mut flash);
+        // Addresses, banks, data, bytes, and the clock's and the commands' lines.
+        let ram = outside::ram(Fmc::sdram_a12bits_d16bits_4banks_bank1(
+            chip.FMC,
+            chip.PF0,
+            chip.PF1,
+            chip.PF2,
+            chip.PF3,
+            chip.PF4,
+            chip.PF5,
+            chip.PF12,
+            chip.PF13,
+            chip.PF14,
+            chip.PF15,
+            chip.PG0,
+            chip.PG1,
+            chip.PG4,
+            chip.PG5,
+            chip.PD14,
+            chip.PD15,
+            chip.PD0,
+            chip.PD1,
+            chip.PE7,
+            chip.PE8,
+            chip.PE9,
+            chip.PE10,
+            chip.PE11,
+            chip.PE12,
+            chip.PE13,
+            chip.PE14,
+            chip.PE15,
+            chip.PD8,
+            chip.PD9,
+            chip.PD10,
+            chip.PE0,
+            chip.PE1,
+            chip.PC3,
+            chip.PG8,
+            chip.PG15,
+            chip.PH3,
+            chip.PF11,
+            chip.PH5,
+            outside::Mt48Lc4m32b2With16Lines,
+        ));
+        serve_in(ram, firmware!(STM32F746_QSPI, &Solo, stack_used_bytes), Ring(uart), parts, clock)
+    }
 }
 
 /// The core at 216 MHz, buses at 54 and 108, the converter at 27, from the board's oscillator of 25 MHz.

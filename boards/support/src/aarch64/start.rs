@@ -27,9 +27,9 @@ pub(super) const GUARDED: Range<usize> = STACKS.start as usize..STACKS.end as us
 
 /// A table of translations, which the hardware reads.
 #[repr(C, align(4096))]
-struct Table([u64; BLOCKS]);
+pub(super) struct Table([u64; BLOCKS]);
 
-static TABLE: Table = Table({
+pub(super) static TABLE: Table = Table({
     const VALID_BLOCK: u64 = 0b01;
     const DEVICE_MEMORY: u64 = 1 << 2;
     const INNER_SHAREABLE: u64 = 0b11 << 8;
@@ -40,7 +40,11 @@ static TABLE: Table = Table({
     while index < BLOCKS {
         let address = index as u64 * BLOCK;
         let between_stacks = address >= STACKS.start && address < STACKS.end;
-        table[index] = if address >= DEVICES {
+        // A real board's image lies behind the first block, where a secure side may have the memory for itself.
+        let is_theirs = cfg!(feature = "raspberry-pi") && index == 0;
+        table[index] = if is_theirs {
+            0
+        } else if address >= DEVICES {
             address | VALID_BLOCK | DEVICE_MEMORY | ACCESSED | NEVER_EXECUTE
         } else if between_stacks && ((address - STACKS.start) / BLOCK).is_multiple_of(2) {
             0
@@ -52,19 +56,75 @@ static TABLE: Table = Table({
     table
 });
 
+/// Where translations begin: the first gigabyte is all.
+#[cfg(not(feature = "raspberry-pi"))]
+use self::TABLE as ROOT;
+/// Where translations begin: the first gigabyte, and those with the devices of each generation.
+#[cfg(feature = "raspberry-pi")]
+use super::devices::ROOT;
+
 /// Memory types by number: 0 is RAM, written back and read ahead; 1 is devices, nothing merged or reordered.
 const MEMORY_TYPES: u64 = 0x04ff;
-/// 30 bits of address, so that one table is all; its own reads are cached; nothing in the upper half.
-const TRANSLATION: u64 = 34 | 1 << 8 | 1 << 10 | 0b11 << 12 | 1 << 23;
+/// Bits of address that are not translated: with 30 that are, one table is all; with 39 there is one before it.
+const UNTRANSLATED: u64 = if cfg!(feature = "raspberry-pi") { 25 } else { 34 };
+/// The size of what addresses lead to: 40 bits, of which an emulated board needs 32.
+const PHYSICAL: u64 = if cfg!(feature = "raspberry-pi") { 0b010 << 32 } else { 0 };
+/// The table's own reads are cached; nothing in the upper half.
+const TRANSLATION: u64 = UNTRANSLATED | PHYSICAL | 1 << 8 | 1 << 10 | 0b11 << 12 | 1 << 23;
 /// Bits that are always set; translation, data cache, stack alignment, instruction cache.
 const SYSTEM: u64 = 0x30d0_0800 | 1 | 1 << 2 | 1 << 3 | 1 << 12;
+
+/// The number of this core, in x0.
+#[cfg(not(feature = "raspberry-pi"))]
+macro_rules! number_of_core {
+    () => {
+        "mrs x0, mpidr_el1\nand x0, x0, #3"
+    };
+}
+
+/// The same where each core is a cluster of its own, as in a Cortex-A76: bit 24 says so.
+#[cfg(feature = "raspberry-pi")]
+macro_rules! number_of_core {
+    () => {
+        "mrs x0, mpidr_el1\ntbz x0, #24, 9f\nlsr x0, x0, #8\n9: and x0, x0, #3"
+    };
+}
+
+/// All cores of an emulated board run from the beginning.
+#[cfg(not(feature = "raspberry-pi"))]
+macro_rules! call_sleepers {
+    () => {
+        ""
+    };
+}
+
+/// Those of a Raspberry Pi 5 are off, and what lies at the loader's table is not ours: the firmware of the secure side
+/// starts them at x1. (Arm Power State Coordination Interface, 5.4: CPU_ON; SMC Calling Convention.)
+#[cfg(feature = "raspberry-pi")]
+macro_rules! call_sleepers {
+    () => {
+        "mrs x0, mpidr_el1
+        tbz x0, #24, 9f
+        mov x19, x1
+        mov x20, #1
+        19: ldr x0, =0xc4000003
+        lsl x1, x20, #8
+        mov x2, x19
+        mov x3, xzr
+        smc #0
+        add x20, x20, #1
+        cmp x20, #4
+        b.lo 19b
+        b 4f
+        9:"
+    };
+}
 
 global_asm!(
     ".section .text.start, \"ax\"",
     ".global _start",
     "_start:",
-    "mrs x0, mpidr_el1",
-    "and x0, x0, #3",
+    number_of_core!(),
     "mov x3, #{table_of_loader}",
     "cbnz x0, 3f",
     // Variables begin as zeros.
@@ -76,6 +136,7 @@ global_asm!(
     "b 1b",
     // Calls the others, whichever loop they wait in.
     "2: adr x1, 4f",
+    call_sleepers!(),
     "str x1, [x3, #8]",
     "str x1, [x3, #16]",
     "str x1, [x3, #24]",
@@ -87,8 +148,8 @@ global_asm!(
     "cbz x1, 3b",
     "br x1",
     // Every core, in whatever level it is.
-    "4: mrs x0, mpidr_el1",
-    "and x0, x0, #3",
+    "4:",
+    number_of_core!(),
     "mrs x1, CurrentEL",
     "cmp x1, #(2 << 2)",
     "b.eq 5f",
@@ -164,7 +225,7 @@ global_asm!(
     memory_types = const MEMORY_TYPES,
     translation = const TRANSLATION,
     system = const SYSTEM,
-    table = sym TABLE,
+    table = sym ROOT,
     block = const BLOCK,
     log2_of_two_blocks = const (2 * BLOCK).trailing_zeros(),
     member = sym team::work,

@@ -41,7 +41,7 @@ pub enum Message<'a> {
     Totals,
     /// What can be called. Answered with a [`Piece::Tool`] each.
     Tools,
-    /// Measure. The conversation is forgotten. Answered with [`Last::Bench`].
+    /// Measure. The conversation is forgotten. Answered with a [`Piece::Stage`] each and [`Last::Bench`].
     Bench,
     /// What scripted sensors read from now on, a line each: `temp,kitchen=23.4`. Refused where sensors are real.
     Sensors {
@@ -155,6 +155,15 @@ pub enum Piece<'a> {
     Board(Board<'a>),
     /// The message that came again is being worked on.
     Working,
+    /// What a part of a token's work takes. It is measured apart from the whole, to which being told of stages would add.
+    Stage {
+        /// The part.
+        name: &'a str,
+        /// Count for it in a token read.
+        reading: u64,
+        /// Count for it in a token written.
+        writing: u64,
+    },
 }
 
 /// A board and the model on it.
@@ -175,7 +184,10 @@ pub struct Board<'a> {
 }
 
 /// The last part of an answer.
+// Its first variant is all zero, as the memory of a wire has to be at first: without the representation, the compiler
+// may put the variant's number wherever the others leave room, and count from another one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[repr(u8)]
 pub enum Last {
     /// It was done, and there is nothing to say about it.
     Ok,
@@ -258,6 +270,10 @@ pub struct Bench {
     pub written_products: u64,
     /// Counts in a second; 0 where the counter counts instructions.
     pub counts_per_second: u64,
+    /// Bytes of weights that went by for the tokens read: once for each chunk of them.
+    pub read_bytes: u64,
+    /// Bytes of weights that went by for the tokens written: once for each of them.
+    pub written_bytes: u64,
 }
 
 /// Why something was not done.

@@ -2,7 +2,7 @@
 //!
 //! Numbers are written out here, since `core::fmt` would take more flash than the rest of the console.
 
-use super::message::{Bench, Done, How, Last, MOST_VOTES, Piece, Refusal, Totals};
+use super::message::{Done, How, Last, MOST_VOTES, Piece, Refusal, Totals};
 use super::port::Command;
 
 /// What a line begins with that is a person's turn.
@@ -108,6 +108,11 @@ pub(super) fn piece(piece: &Piece<'_>, write: &mut impl FnMut(&[u8])) {
             }
             labelled(&[(" kernels, context ", board.context_tokens.into())], write);
         }
+        Piece::Stage { name, reading, writing } => {
+            write(b"\r\n");
+            write(name.as_bytes());
+            labelled(&[(": read ", reading), (", written ", writing)], write);
+        }
     }
 }
 
@@ -143,11 +148,16 @@ pub(super) fn last(last: &Last, write: &mut impl FnMut(&[u8])) {
             labelled(&numbers.map(|(label, number)| (label, number.into())), write);
             write(b"\r\n");
         }
-        Last::Bench(Bench { read_tokens, reading, written_tokens, writing, .. }) => {
-            let each = |count: &u64, tokens: &u32| count / u64::from(*tokens).max(1);
+        Last::Bench(bench) => {
+            let read = |count: u64| count / u64::from(bench.read_tokens.max(1));
+            let written = |count: u64| count / u64::from(bench.written_tokens.max(1));
             let numbers = [
-                ("a token read: ", each(reading, read_tokens)),
-                (", written: ", each(writing, written_tokens)),
+                ("a token read: ", read(bench.reading)),
+                (", products ", read(bench.read_products)),
+                (", bytes of weights ", read(bench.read_bytes)),
+                ("\r\na token written: ", written(bench.writing)),
+                (", products ", written(bench.written_products)),
+                (", bytes of weights ", written(bench.written_bytes)),
             ];
             labelled(&numbers, write);
             write(b"\r\n");
@@ -184,6 +194,7 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
+    use super::super::message::Bench;
     use super::*;
 
     fn shown(render: impl FnOnce(&mut dyn FnMut(&[u8]))) -> String {
@@ -202,6 +213,28 @@ mod tests {
     #[test]
     fn line_ends_are_a_terminals() {
         assert_eq!(shown(|mut write| text("a\nb\n", &mut write)), "a\r\nb\r\n");
+    }
+
+    #[test]
+    fn measurements_are_told_a_token() {
+        let stage = Piece::Stage { name: "norm", reading: 7, writing: 9 };
+        assert_eq!(shown(|mut write| piece(&stage, &mut write)), "\r\nnorm: read 7, written 9");
+        let bench = Bench {
+            read_tokens: 2,
+            reading: 20,
+            read_products: 10,
+            written_tokens: 3,
+            writing: 60,
+            written_products: 33,
+            counts_per_second: 0,
+            read_bytes: 9,
+            written_bytes: 300,
+        };
+        assert_eq!(
+            shown(|mut write| last(&Last::Bench(bench), &mut write)),
+            "\r\na token read: 10, products 5, bytes of weights 4\r\n\
+             a token written: 20, products 11, bytes of weights 100\r\n"
+        );
     }
 
     #[test]

@@ -214,7 +214,9 @@ impl<'p, S: Serial> Port<'p, S> {
         match *piece {
             Piece::Text(mut text) => {
                 while !text.is_empty() {
-                    let (part, rest) = text.split_at(text.floor_char_boundary(PIECE_BYTES));
+                    // At a character's end; a split that could fail would keep what it says in flash.
+                    let (part, rest) =
+                        text.split_at_checked(text.floor_char_boundary(PIECE_BYTES)).unwrap_or((text, ""));
                     self.part(&Piece::Text(part));
                     text = rest;
                 }

@@ -2,7 +2,7 @@
 //!
 //! All that the shared build script, linker script and planner know of a board is here.
 
-use super::{Board, KIB, MIB, Region};
+use super::{Board, HEAP_STATICS_BYTES, KIB, MIB, Region};
 
 /// Statics beside arena and request: the logger, the once-flags.
 pub const STATICS_BYTES: u64 = 2 * KIB;
@@ -16,6 +16,7 @@ pub(super) const fn region(origin: u64, bytes: u64) -> Region {
 /// The emulated Arm MPS2 board with application note 386: a Cortex-M4F with 4 MiB each of code memory and RAM.
 pub const QEMU_MPS2_AN386: Board = Board {
     name: "qemu-mps2-an386",
+    feature: "",
     target: "thumbv7em-none-eabihf",
     cpu: "",
     profile: "firmware",
@@ -26,6 +27,7 @@ pub const QEMU_MPS2_AN386: Board = Board {
     model_erase_bytes: 4096,
     ram: region(0x2000_0000, 4 * MIB),
     stack: None,
+    external_ram: None,
     boot_script: "",
     hal_script: "",
     windows: &[],
@@ -73,6 +75,16 @@ pub const QEMU_VIRT_RISCV32: Board = Board {
     ..QEMU_MPS2_AN386
 };
 
+/// The same machine whose firmware finds at boot how much RAM there is behind the memory that it is linked for, puts the
+/// arena there, and copies the model there if there is room. The region here is what it needs at least.
+pub const QEMU_VIRT_RISCV32_HEAP: Board = Board {
+    name: "qemu-virt-riscv32-heap",
+    feature: "heap",
+    external_ram: Some(region(QEMU_VIRT_RISCV32.ram.end(), 4 * MIB)),
+    statics_bytes: STATICS_BYTES + HEAP_STATICS_BYTES,
+    ..QEMU_VIRT_RISCV32
+};
+
 /// The emulated Raspberry Pi 3B without an operating system: four Cortex-A53. The image lies where the boot loader puts
 /// one; between model and RAM lie the stacks of the other cores, with nothing mapped around them.
 pub const QEMU_RASPI3B: Board = Board {
@@ -89,5 +101,12 @@ pub const QEMU_RASPI3B: Board = Board {
 };
 
 /// Every emulated board; `sprat plan` knows more.
-pub const BOARDS: &[Board] =
-    &[QEMU_MPS2_AN386, QEMU_MPS2_AN500, QEMU_MPS2_AN505, QEMU_MPS3_AN547, QEMU_VIRT_RISCV32, QEMU_RASPI3B];
+pub const BOARDS: &[Board] = &[
+    QEMU_MPS2_AN386,
+    QEMU_MPS2_AN500,
+    QEMU_MPS2_AN505,
+    QEMU_MPS3_AN547,
+    QEMU_VIRT_RISCV32,
+    QEMU_VIRT_RISCV32_HEAP,
+    QEMU_RASPI3B,
+];

@@ -2,25 +2,25 @@
 
 use super::boards::region;
 use super::{
-    ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, KIB, MIB, QEMU_MPS2_AN386, STACK_BYTES, STATICS_BYTES,
+    ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES,
+    HEAP_STATICS_BYTES, KIB, MIB, QEMU_MPS2_AN386, QEMU_RASPI3B, STACK_BYTES, STATICS_BYTES,
 };
 
 /// Stack that a real board needs besides: an interrupt's frames on top of all others.
 const INTERRUPT_STACK_BYTES: u64 = KIB;
-/// Statics that a real board needs besides: the buffers of a serial line and of the debug probe, peripherals, and the text
-/// of a conversation.
-const DRIVER_STATICS_BYTES: u64 = 6 * KIB;
+/// Statics that a real board needs besides: the buffers of a serial line and of the debug probe, peripherals.
+const DRIVER_STATICS_BYTES: u64 = 2 * KIB;
 
 /// The nRF52840-DK: a Cortex-M4F.
 pub const NRF52840: Board = Board {
     name: "nrf52840",
     profile: "release",
-    // Whole pages of 4 KiB. The default model leaves 6 KiB more than this.
-    firmware: region(0, 140 * KIB),
-    model: region(140 * KIB, (1024 - 140) * KIB),
+    // Whole pages of 4 KiB. The default model leaves no page more than this.
+    firmware: region(0, 144 * KIB),
+    model: region(144 * KIB, (1024 - 144) * KIB),
     ram: region(0x2000_0000, 256 * KIB),
-    statics_bytes: STATICS_BYTES + ASK_STATICS_BYTES + DRIVER_STATICS_BYTES,
-    stack_bytes: STACK_BYTES + ASK_STACK_BYTES + INTERRUPT_STACK_BYTES,
+    statics_bytes: STATICS_BYTES + ASK_STATICS_BYTES + CONSOLE_STATICS_BYTES + DRIVER_STATICS_BYTES,
+    stack_bytes: STACK_BYTES + ASK_STACK_BYTES + CONSOLE_STACK_BYTES + INTERRUPT_STACK_BYTES,
     ..QEMU_MPS2_AN386
 };
 
@@ -81,11 +81,25 @@ INSERT AFTER .rodata;
 /// behind it, which are one stretch. The model begins within a sector of the firmware's, so it has no slots.
 pub const STM32F746: Board = Board {
     name: "stm32f746",
-    firmware: region(0x0800_0000, 140 * KIB),
-    model: region(0x0802_3000, (1024 - 140) * KIB),
+    firmware: region(0x0800_0000, 144 * KIB),
+    model: region(0x0802_4000, (1024 - 144) * KIB),
     ram: region(0x2001_0000, 256 * KIB),
     stack: Some(region(0x2000_0000, 64 * KIB)),
     ..NRF52840
+};
+
+/// The same board with the model in the QSPI flash, 16 MiB, and the arena in the SDRAM. The SDRAM is the faster one of both,
+/// so that a model is copied there.
+pub const STM32F746_QSPI: Board = Board {
+    name: "stm32f746-qspi",
+    feature: "qspi",
+    firmware: region(0x0800_0000, MIB),
+    model: region(0x9000_0000, 16 * MIB),
+    // A sector of the N25Q128A.
+    model_erase_bytes: 64 * KIB as u32,
+    external_ram: Some(region(0xc000_0000, 8 * MIB)),
+    statics_bytes: STM32F746.statics_bytes + HEAP_STATICS_BYTES,
+    ..STM32F746
 };
 
 /// The ESP32-C3 with 4 MiB of flash, on the ESP32-C3-DevKit-RUST-1. Code and constants are pages of one flash, behind
@@ -106,5 +120,20 @@ pub const ESP32_C3: Board = Board {
     ..NRF52840
 };
 
+/// A Raspberry Pi 3, 4 or 5 without an operating system: four Cortex-A53, A72 or A76. Everything lies in the first
+/// gigabyte, less what the GPU has at its end, as on the emulated one.
+pub const RASPBERRY_PI_BARE: Board = Board {
+    name: "raspberry-pi-bare",
+    profile: "release",
+    // Not where boot loaders put an image by themselves: below may be what the secure side of a Raspberry Pi 5 has.
+    firmware: region(2 * MIB, 2 * MIB),
+    model: region(4 * MIB, 44 * MIB),
+    statics_bytes: NRF52840.statics_bytes,
+    // Registers and pointers have twice the bytes.
+    stack_bytes: QEMU_RASPI3B.stack_bytes + 2 * ASK_STACK_BYTES,
+    ..QEMU_RASPI3B
+};
+
 /// Every real board.
-pub const REAL_BOARDS: &[Board] = &[NRF52840, RP2350, STM32H743, STM32F746, STM32H747, ESP32_C3];
+pub const REAL_BOARDS: &[Board] =
+    &[NRF52840, RP2350, STM32H743, STM32F746, STM32F746_QSPI, STM32H747, ESP32_C3, RASPBERRY_PI_BARE];

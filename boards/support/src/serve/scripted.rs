@@ -7,22 +7,20 @@ use super::Peripherals;
 use crate::ask::Script;
 use crate::console::message::TEXT_BYTES;
 
-/// A device whose sensors read what they were told to. Whatever is set is set.
-#[derive(Debug)]
+/// A device whose sensors read what they were told to, [`Peripherals::script`]. Whatever is set is set.
+#[derive(Debug, Default)]
 pub struct Scripted {
-    at_first: &'static str,
-    /// What was said over the wire, once something was.
-    told: Option<String<TEXT_BYTES>>,
+    told: String<TEXT_BYTES>,
 }
 
 impl Scripted {
-    /// What sensors read until something else is said, a line each: `temp,kitchen=23.4`.
-    pub const fn new(at_first: &'static str) -> Self {
-        Self { at_first, told: None }
+    /// Without any sensor. All zero, so that flash holds no copy of a static.
+    pub const fn new() -> Self {
+        Self { told: String::new() }
     }
 
     fn reads(&self) -> Script<'_> {
-        Script { sensors: self.told.as_deref().unwrap_or(self.at_first) }
+        Script { sensors: &self.told }
     }
 }
 
@@ -38,9 +36,8 @@ impl Device for Scripted {
 
 impl Peripherals for Scripted {
     fn script(&mut self, lines: &str) -> bool {
-        let told = self.told.get_or_insert_default();
-        told.clear();
+        self.told.clear();
         // Texts of messages have no more bytes.
-        told.push_str(lines).is_ok()
+        self.told.push_str(lines).is_ok()
     }
 }

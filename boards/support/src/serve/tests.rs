@@ -11,9 +11,9 @@ use std::{fs, vec};
 
 use sprat::{Image, Plan, Solo};
 
-use super::{Scripted, ServeMemory, Site, serve};
+use super::{Peripherals as _, Scripted, ServeMemory, Site, serve};
 use crate::console::frame::{Decoder, Heard};
-use crate::console::message::{Answer, Bench, Done, How, Last, Message, Piece, Refusal, Totals};
+use crate::console::message::{Answer, Done, How, Last, Message, Piece, Refusal, Totals};
 use crate::console::tests::{SplitMix, frame, noisy, segments};
 use crate::console::{Counter, Serial};
 use crate::memory::DEFAULT_MODEL;
@@ -97,7 +97,8 @@ fn served(chunks: Vec<Vec<u8>>, later: Option<Later>) -> Vec<u8> {
         counts_per_second: 0,
         stack_used_bytes: || 0,
     };
-    let device = RefCell::new(Scripted::new("temp=21.5"));
+    let device = RefCell::new(Scripted::new());
+    assert!(device.borrow_mut().script("temp=21.5"));
     let arena = &mut arena[start..start + plan.arena_bytes];
     serve(&site, arena, &mut ServeMemory::new(), &device, &mut wire, &mut Calls(0)).unwrap();
     wire.sent
@@ -110,6 +111,7 @@ struct Reply {
     calls: Vec<(String, String)>,
     verdict: Option<(String, u32, u32)>,
     tools: usize,
+    stages: Vec<(String, u64)>,
     last: Option<Last>,
 }
 
@@ -133,6 +135,7 @@ fn replies(sent: &[u8], count: usize) -> Vec<Reply> {
                 reply.verdict = Some((answer.into(), votes, chains));
             }
             Answer::Piece(Piece::Tool(_)) => reply.tools += 1,
+            Answer::Piece(Piece::Stage { name, writing, .. }) => reply.stages.push((name.into(), writing)),
             Answer::Piece(_) => {}
             Answer::Last(last) => assert_eq!(reply.last.replace(last), None, "a second end"),
         }
@@ -192,16 +195,47 @@ fn questions_calls_statistics_reset_and_bench() {
     assert_eq!((anew.turns, anew.position, anew.read_tokens), (0, 0, 0));
     // The beginning of a conversation is the same every time.
     assert_eq!((&replies[8].text, done(&replies[8]).read_tokens), (&replies[3].text, first.read_tokens));
-    let Some(Last::Bench(Bench { read_tokens, reading, written_tokens, writing, written_products, .. })) =
-        replies[9].last
-    else {
-        panic!("{:?}", replies[9])
-    };
-    assert!(read_tokens > 0 && reading > 0 && written_tokens == read_tokens && writing > 0);
-    assert!(written_products > 100_000 * u64::from(written_tokens), "{written_products}");
+    check_bench(&replies[9]);
     assert_eq!(totals(&replies[10]).turns, 0);
     assert_eq!(replies[11].calls, [("".into(), "17*23".into())]);
     assert!(replies[11].text.contains("391"), "{:?}", replies[11]);
+}
+
+/// What was measured with a counter of its own readings.
+fn check_bench(reply: &Reply) {
+    let Some(Last::Bench(bench)) = reply.last else { panic!("{reply:?}") };
+    let tokens = bench.read_tokens;
+    assert!(tokens > 0 && bench.reading > 0 && bench.written_tokens == tokens && bench.writing > 0);
+    let tokens = u64::from(tokens);
+    assert!(bench.written_products > 100_000 * tokens, "{bench:?}");
+    // A token written reads the layers and the head, a chunk of tokens the layers once for all, and logits are the last
+    // one's.
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(DEFAULT_MODEL);
+    let file_bytes = fs::metadata(path).unwrap().len();
+    assert!((file_bytes / 2..file_bytes).contains(&(bench.written_bytes / tokens)), "{bench:?}");
+    assert!(bench.read_bytes * 4 < bench.written_bytes, "{bench:?}");
+    let layers = reply.stages.iter().find(|(name, _)| name == "attention").map_or(0, |(_, count)| *count);
+    let expected = [
+        ("embedding", 1),
+        ("norm", 2 * layers + 1),
+        ("qkv", layers),
+        ("attention", layers),
+        ("output", layers),
+        ("feed-forward", layers),
+        ("head", 1),
+        ("sampling", 1),
+    ];
+    assert!(layers > 0);
+    assert_eq!(reply.stages, expected.map(|(name, count)| (name.into(), count)));
+}
+
+#[test]
+fn a_measurement_that_is_cancelled_says_what_it_has() {
+    let both = [frame(1, &Message::Bench), frame(2, &Message::Cancel)].concat();
+    let [bench, cancelled] = &replies(&served(vec![both], None), 2)[..] else { panic!() };
+    let Some(Last::Bench(measured)) = bench.last else { panic!("{bench:?}") };
+    assert_eq!((measured.written_tokens, bench.stages.len()), (1, 0), "{bench:?}");
+    assert_eq!(cancelled.last, Some(Last::Ok));
 }
 
 #[test]

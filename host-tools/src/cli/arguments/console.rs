@@ -14,7 +14,7 @@ pub(in crate::cli) struct ChatArguments {
     /// A packed file, or a checkpoint, which is then run in f32; a board has a model already
     #[arg(value_name = "MODEL", required_unless_present = "port")]
     pub file: Option<PathBuf>,
-    /// Talk to this emulated board instead of to this machine
+    /// Talk to this emulated board instead of to this machine; every board that `sprat emulate` boots without Linux
     #[arg(long, value_name = "BOARD", conflicts_with_all = ["port", "threads"])]
     pub board: Option<String>,
     /// Talk to the board at this serial port, as in /dev/ttyACM0

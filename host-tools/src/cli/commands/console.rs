@@ -10,7 +10,6 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use sprat_board_support::memory::BOARDS;
 use sprat_emulator::firmware::{Form, Progress};
-use sprat_emulator::machine;
 
 use super::{Colours, print};
 use crate::cli::arguments::ChatArguments;
@@ -43,8 +42,7 @@ fn wire(arguments: &ChatArguments) -> Result<Box<dyn Wire>> {
         let options = LocalOptions { context: arguments.context, threads: arguments.team.threads() };
         return local(model, options);
     };
-    let known = BOARDS.iter().filter(|board| machine::has_serial_line(board)).map(|board| board.name);
-    let known: Vec<_> = known.collect();
+    let known: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
     ensure!(
         known.contains(&board.as_str()),
         "the board {board:?} cannot be talked to in emulation; those that can: {}",

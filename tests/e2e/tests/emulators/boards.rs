@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use sprat::{Kernels, SamplerConfig};
 use sprat_board_support::memory::{
     Board, QEMU_MPS2_AN500, QEMU_MPS2_AN505, QEMU_MPS3_AN547, QEMU_RASPI3B, QEMU_VIRT_RISCV32,
+    QEMU_VIRT_RISCV32_HEAP,
 };
 use sprat_board_support::protocol::{Exit, Request};
 use sprat_e2e::boards::{can_emulate, kernels, pack_default_for, pack_for};
@@ -133,6 +134,29 @@ fn the_m55_board_answers_and_fails_as_it_should() {
 #[test]
 fn the_riscv_board_answers_and_fails_as_it_should() {
     check("the_riscv_board_answers_and_fails_as_it_should", &QEMU_VIRT_RISCV32);
+}
+
+#[test]
+fn arena_and_model_may_lie_in_ram_that_is_found_at_boot() {
+    let (test, board) = ("arena_and_model_may_lie_in_ram_that_is_found_at_boot", &QEMU_VIRT_RISCV32_HEAP);
+    if !can_emulate(test, board) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("model.sprat");
+    pack_default_for(board, &packed).unwrap();
+    let emulated = Emulated::build(&Wanted::new(board.name, &packed)).unwrap();
+    answers(board, &emulated, &packed, "<|user|>What is the capital of France?<|assistant|>", true);
+    let what = Boot {
+        elf: &emulated.elf(""),
+        memory: &[],
+        input: Input::Arguments(&[]),
+        time_limit: Duration::from_secs(120),
+    };
+    let outcome = boot(&what, &mut |_| {}).unwrap();
+    assert_eq!(outcome.end, End::Firmware(Exit::Success));
+    let logged: String = outcome.logs.iter().map(|log| format!("{log}\n")).collect();
+    assert!(logged.contains("the model is copied there: true"), "{logged}");
 }
 
 #[test]

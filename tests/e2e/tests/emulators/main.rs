@@ -4,7 +4,10 @@
 //! `cargo test -p sprat-e2e --test emulators boards`.
 
 mod boards;
+mod conversations;
 mod emulated;
 mod kernels_on_target;
 mod linux;
 mod models_on_target;
+mod raspberry_pi_bare;
+mod server;

@@ -3,8 +3,7 @@
 use esp_hal::Blocking;
 use esp_hal::time::{Duration, Instant};
 use esp_hal::usb::usb_serial_jtag::UsbSerialJtag;
-
-use crate::wire::Serial;
+use sprat_board_support::console::Serial;
 
 /// How long a byte waits for somebody who listens. A terminal polls every millisecond.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -1,13 +1,14 @@
-//! The laptop's team: threads that wait awake for a short while, then sleep.
+//! The team of an operating system: threads that wait awake for a short while, then sleep.
 //!
 //! A token of a small model is a hundred pieces of work of some microseconds each. Whoever waits for the next
 //! piece therefore looks for it without sleeping; only when nothing comes for about a tenth of a millisecond does
 //! it sleep, so that an idle program costs nothing. Handing out a piece allocates nothing and, while all are
 //! awake, makes no system call. A piece whose thread is late, because it sleeps or the system runs something else
 //! in its place, is done by whoever is free.
-#![allow(unsafe_code)] // A job is lent to threads that outlive it: see the notes at the blocks.
+extern crate std;
 
 use std::any::Any;
+use std::boxed::Box;
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::num::NonZero;
@@ -15,8 +16,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::vec::Vec;
+use std::{fmt, format, io};
 
-use anyhow::{Context, Result, ensure};
 use sprat::Team;
 
 /// Members that a team has at most.
@@ -30,6 +32,40 @@ const LEAST_PRODUCTS: usize = 1 << 16;
 const DISMISSED: u64 = u64::MAX;
 
 type Job = dyn Fn(usize) + Sync;
+
+/// Why there is no team.
+#[derive(Debug)]
+pub enum ThreadsError {
+    /// No member, or more than [`MOST_THREADS`].
+    Count {
+        /// Members asked for.
+        found: usize,
+    },
+    /// The system has no more threads.
+    Start {
+        /// Number of the thread that it did not start, from 1 on.
+        number: usize,
+        /// Members asked for.
+        count: usize,
+        /// What it says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for ThreadsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count { found } => {
+                write!(f, "{found} threads were asked for; expected 1 to {MOST_THREADS}")
+            }
+            Self::Start { number, count, error } => {
+                write!(f, "cannot start thread {number} of {count}, ask for fewer: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ThreadsError {}
 
 /// Threads at one piece of work, the caller's own among them.
 #[derive(Debug)]
@@ -69,8 +105,8 @@ unsafe impl Sync for Shared {}
 // SAFETY: a job may be called from any thread, as it is `Sync`.
 unsafe impl Send for Shared {}
 
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("round", &self.round).finish_non_exhaustive()
     }
 }
@@ -160,11 +196,21 @@ impl Threads {
     ///
     /// # Errors
     /// No member, more than [`MOST_THREADS`], or the system has no more threads.
-    pub fn new(count: usize) -> Result<Self> {
-        ensure!(
-            (1..=MOST_THREADS).contains(&count),
-            "{count} threads were asked for; expected 1 to {MOST_THREADS}"
-        );
+    pub fn new(count: usize) -> Result<Self, ThreadsError> {
+        Self::begun_with(count, |_| {})
+    }
+
+    /// The same; each thread but the caller's own first calls `begin` with its number, to choose its core, for example.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn begun_with(
+        count: usize,
+        begin: impl Fn(usize) + Clone + Send + 'static,
+    ) -> Result<Self, ThreadsError> {
+        if !(1..=MOST_THREADS).contains(&count) {
+            return Err(ThreadsError::Count { found: count });
+        }
         let shared = Arc::new(Shared {
             round: Signal::default(),
             missing: Signal::default(),
@@ -174,12 +220,14 @@ impl Threads {
         });
         let mut team = Self { shared, others: Vec::with_capacity(count - 1), busy: Mutex::new(()) };
         for member in 1..count {
-            let shared = Arc::clone(&team.shared);
-            let thread = thread::Builder::new().name(format!("sprat {member}"));
-            let thread = thread
-                .spawn(move || shared.work(member))
-                .with_context(|| format!("cannot start thread {} of {count}", member + 1))?;
-            team.others.push(thread);
+            let (shared, begin) = (Arc::clone(&team.shared), begin.clone());
+            let work = move || {
+                begin(member);
+                shared.work(member);
+            };
+            let thread = thread::Builder::new().name(format!("sprat {member}")).spawn(work);
+            let failed = |error| ThreadsError::Start { number: member + 1, count, error };
+            team.others.push(thread.map_err(failed)?);
         }
         Ok(team)
     }
@@ -237,6 +285,7 @@ impl Drop for Threads {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
 
@@ -257,6 +306,15 @@ mod tests {
                 assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == round), "{calls:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_thread_but_the_first_begins_with_its_number() {
+        let begun = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&begun);
+        drop(Threads::begun_with(4, move |member| _ = seen.fetch_or(1 << member, Ordering::SeqCst)).unwrap());
+        // All have ended.
+        assert_eq!(begun.load(Ordering::SeqCst), 0b1110);
     }
 
     #[test]
