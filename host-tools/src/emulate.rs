@@ -43,6 +43,8 @@ pub struct Wanted<'a> {
     pub form: Form,
     /// Whether it takes the model from slots of its own; the one here is what its memory is planned for.
     pub slots: bool,
+    /// Bytes of the window through which it reads the model, if it is to be streamed.
+    pub window: Option<u32>,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -57,6 +59,7 @@ impl<'a> Wanted<'a> {
             kernels: None,
             form: Form::Prompt,
             slots: false,
+            window: None,
             progress: Progress::Silent,
         }
     }
@@ -133,7 +136,7 @@ impl Emulated {
     /// # Errors
     /// A board without firmware, or a model that does not fit it, with what is missing.
     pub fn build(wanted: &Wanted<'_>) -> Result<Self> {
-        let Wanted { board, model, context, kernels, form, slots, progress } = *wanted;
+        let Wanted { board, model, context, kernels, form, slots, window, progress } = *wanted;
         let board = BOARDS.iter().find(|known| known.name == board).ok_or_else(|| {
             let names = BOARDS.iter().map(|board| board.name);
             let names: Vec<_> = names.chain(linux::LINUX_BOARDS.iter().map(|board| board.name)).collect();
@@ -145,7 +148,8 @@ impl Emulated {
             model.display(),
             model.display()
         );
-        let firmware = firmware::build(&Source { board, model, context, kernels, form, slots, progress })?;
+        let firmware =
+            firmware::build(&Source { board, model, context, kernels, form, slots, window, progress })?;
         let elf = fs::read(firmware.elf("")).context("cannot read the firmware")?;
         let sizes = firmware::sizes(board, &elf)?;
         Ok(Self { board, firmware, sizes, time_limit: Duration::from_secs(600) })

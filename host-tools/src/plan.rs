@@ -6,6 +6,7 @@
 
 mod placement;
 pub mod shapes;
+mod stream;
 mod text;
 mod time;
 
@@ -20,6 +21,7 @@ use crate::pack::Layout;
 use crate::table::grouped;
 
 pub use placement::{Flash, Ram, largest_context};
+pub use stream::{Streamed, streamed};
 pub use text::table_of_boards;
 pub use time::{Bound, Pass, Time};
 

@@ -9,6 +9,9 @@ use sprat::{
     StopReason, Team,
 };
 
+#[cfg(feature = "stream")]
+use sprat::stream::{StreamedImage, WeightSource};
+
 #[cfg(feature = "ask")]
 use crate::ask;
 use crate::console::{Console, Counter};
@@ -118,19 +121,58 @@ pub fn answer(
     let begun = counter.now();
     let image = Image::new(model).map_err(AppError::Model)?;
     // Without a tokenizer there is nothing to ask in text.
-    let tokenizer = image.tokenizer().ok_or(AppError::Prompt(EngineError::NoTokenizer))?;
+    if image.tokenizer().is_none() {
+        return Err(AppError::Prompt(EngineError::NoTokenizer));
+    }
     let limits = limits_for_context(image.limits(), context_tokens);
     let kernels = Kernels::detect();
     let mut engine = Engine::with_team(&image, limits, arena, kernels, team).map_err(AppError::Arena)?;
-    let loaded = counter.now();
+    let load = counter.now() - begun;
+    respond(&mut engine, load, request, console, counter)
+}
 
+/// The same with a model that is streamed. `begun` is the count before it was opened.
+///
+/// # Errors
+/// As [`answer`].
+#[cfg(feature = "stream")]
+pub fn answer_streamed<'w, S: WeightSource<'w>>(
+    model: &StreamedImage<'_, 'w, S>,
+    begun: u64,
+    arena: &mut [u8],
+    context_tokens: u32,
+    team: &dyn Team,
+    request: &Request<'_>,
+    console: &mut impl Console,
+    counter: &mut impl Counter,
+) -> Result<Answer, AppError> {
+    let limits = limits_for_context(model.image().limits(), context_tokens);
+    let mut engine =
+        Engine::streamed(model, limits, arena, Kernels::detect(), team).map_err(AppError::Arena)?;
+    let load = counter.now() - begun;
+    respond(&mut engine, load, request, console, counter)
+}
+
+/// Answers a request with an engine that is set up.
+#[inline]
+fn respond(
+    engine: &mut Engine<'_, '_, '_>,
+    load: u64,
+    request: &Request<'_>,
+    console: &mut impl Console,
+    counter: &mut impl Counter,
+) -> Result<Answer, AppError> {
+    let image = engine.image();
+    let tokenizer = image.tokenizer().ok_or(AppError::Prompt(EngineError::NoTokenizer))?;
+    let kernels = engine.kernels();
+    let loaded = counter.now();
     let has_prefix = image.file().prefix_section().is_some();
     if has_prefix && !cfg!(feature = "prefix") {
         return Err(AppError::NoPrefix);
     }
     if let Some(asked) = &request.ask {
         #[cfg(feature = "ask")]
-        return ask::on_device(&mut engine, request, asked, loaded - begun, console, counter);
+        return ask::on_device(engine, request, asked, load, console, counter);
         #[cfg(not(feature = "ask"))]
         return Err({
             _ = asked;
@@ -157,7 +199,7 @@ pub fn answer(
         min_p: request.min_p,
     };
     let sampler = Sampler::new(config, request.seed);
-    let mut generator = Generator::new(&mut engine, sampler, request.max_tokens as usize);
+    let mut generator = Generator::new(engine, sampler, request.max_tokens as usize);
     if request.hash_logits {
         generator = generator.with_logits_hash();
     }
@@ -185,7 +227,7 @@ pub fn answer(
             Some(StopReason::Limit) | None => Stop::Limit,
         },
         logits_hash: generator.logits_hash(),
-        load: loaded - begun,
+        load,
         prefill: prefilled - loaded,
         decode,
         calls: 0,

@@ -51,13 +51,15 @@ fn try_run(board: &Board) -> Result<(), String> {
         let tokens = context.parse().map_err(|_| format!("SPRAT_CONTEXT is {context:?}, expected tokens"))?;
         limits = limits_for_context(&limits, tokens);
     }
+    let streamed = streamed(&image).map_err(|error| refused(&error))?;
+    let board = &Board { statics_bytes: board.statics_bytes + streamed.bytes(), ..*board };
     let fit = board.fit(bytes.len() as u64, image.config(), &limits).map_err(|error| refused(&error))?;
     // Models in slots are written by themselves: this one is what the memory is planned for.
     let in_slots = env::var_os("CARGO_FEATURE_SLOTS").is_some();
     let linked = (!in_slots).then_some((path.as_path(), bytes.len()));
 
     let out = PathBuf::from(variable("OUT_DIR")?);
-    write(&out.join("model.rs"), &constants(board, linked, &limits, &fit))?;
+    write(&out.join("model.rs"), &constants(board, linked, &limits, &fit, &streamed))?;
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-env=SPRAT_TARGET={}", variable("TARGET")?);
     if !board.hal_script.is_empty() {
@@ -103,6 +105,39 @@ fn model_path() -> Result<PathBuf, String> {
         format!(
             "cannot find the packed model {model}: {error}; set SPRAT_MODEL to one (`sprat pack` makes it)"
         )
+    })
+}
+
+/// What a streamed model has in RAM, in bytes; nothing of one that is used where it lies.
+#[derive(Clone, Copy, Default)]
+struct Streamed {
+    window: u64,
+    resident: u64,
+}
+
+impl Streamed {
+    fn bytes(&self) -> u64 {
+        self.window + self.resident
+    }
+}
+
+#[cfg(not(feature = "stream"))]
+fn streamed(_: &Image<'_>) -> Result<Streamed, String> {
+    Ok(Streamed::default())
+}
+
+/// Through a window of `SPRAT_WINDOW` bytes.
+#[cfg(feature = "stream")]
+fn streamed(image: &Image<'_>) -> Result<Streamed, String> {
+    println!("cargo::rerun-if-env-changed=SPRAT_WINDOW");
+    let window = match env::var("SPRAT_WINDOW") {
+        Ok(bytes) => bytes.parse().map_err(|_| format!("SPRAT_WINDOW is {bytes:?}, expected bytes"))?,
+        Err(_) => crate::stream::WINDOW_BYTES,
+    };
+    let plan = sprat::stream::StreamPlan::new(image.file(), window).map_err(|error| error.to_string())?;
+    Ok(Streamed {
+        window: (window as u64).next_multiple_of(16),
+        resident: plan.resident_bytes.next_multiple_of(16),
     })
 }
 
@@ -193,7 +228,13 @@ ERROR({name}): firmware and model are larger than the flash for them\");
     )
 }
 
-fn constants(board: &Board, linked: Option<(&Path, usize)>, limits: &Limits, fit: &Fit) -> String {
+fn constants(
+    board: &Board,
+    linked: Option<(&Path, usize)>,
+    limits: &Limits,
+    fit: &Fit,
+    streamed: &Streamed,
+) -> String {
     // A section of its own, so that the linker places the model in the memory that the board sets aside for it.
     let section = if board.hal_script.is_empty() { ".model" } else { ".rodata.model" };
     let (model, model_bytes) = match linked {
@@ -207,7 +248,9 @@ pub const MODEL_BYTES: usize = {model_bytes};
 pub const CONTEXT_TOKENS: u32 = {};
 /// Bytes of the arena that the plan asks for.
 pub const ARENA_BYTES: usize = {arena};
-/// Bytes of the arena that is linked in.
+/// Bytes of the window through which the model is streamed.
+pub const WINDOW_BYTES: usize = {};
+/// Bytes of the arena that is linked in, with what a streamed model has behind it.
 pub const STATIC_ARENA_BYTES: usize = {};
 /// Bytes of stack that the linker reserves.
 pub const STACK_BYTES: u32 = {};
@@ -223,7 +266,12 @@ pub struct Model(pub [u8; MODEL_BYTES]);
 pub static MODEL: Model = Model({model});
 ",
         limits.context,
-        if board.external_ram.is_some() { 0 } else { fit.arena_bytes },
+        streamed.window,
+        match board.external_ram {
+            Some(_) => 0,
+            None if streamed.window == 0 => fit.arena_bytes,
+            None => fit.arena_bytes.next_multiple_of(16) + streamed.bytes(),
+        },
         fit.stack_bytes,
         fit.request_bytes,
         arena = fit.arena_bytes,

@@ -37,7 +37,9 @@ pub struct Firmware {
     pub slots: Slots,
     /// Bytes of the arena that the plan asks for.
     pub arena_bytes: usize,
-    /// The arena, aligned to 16 bytes; empty where it is to lie in RAM outside of the chip.
+    /// Bytes of the window through which a model is streamed; 0 for one that is used where it lies.
+    pub window_bytes: usize,
+    /// The arena, and behind it window and head of a streamed model, aligned to 16 bytes; empty where it is to lie in RAM outside of the chip.
     pub arena: &'static mut [u8],
     /// Room for a request.
     pub request: &'static mut [u8],
@@ -169,6 +171,7 @@ macro_rules! firmware {
             context_tokens: plan::CONTEXT_TOKENS,
             slots: const { $board.slots() },
             arena_bytes: plan::ARENA_BYTES,
+            window_bytes: plan::WINDOW_BYTES,
             arena: &mut ARENA.take().0,
             request: REQUEST.take(),
             team: $team,

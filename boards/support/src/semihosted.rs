@@ -22,12 +22,17 @@ use semihosting::io::{self, Read as _, Stderr, Write as _};
 #[cfg(feature = "console")]
 use static_cell::ConstStaticCell;
 
+#[cfg(feature = "stream")]
+use sprat::stream::StreamedImage;
+
 use crate::app::{self, Answer};
 use crate::console::{Console, Counter, Serial};
 use crate::firmware::Firmware;
 use crate::protocol::{Exit, REPORT_BYTES, Report, Request};
 #[cfg(feature = "console")]
 use crate::serve::{Peripherals as _, Scripted};
+#[cfg(feature = "stream")]
+use crate::stream::{Unmapped, nor_flash};
 
 /// Answered when the emulator passes no arguments.
 const DEFAULT_REQUEST: Request<'static> = Request {
@@ -117,6 +122,8 @@ impl Firmware {
             _ => read_request(name(request_name)?, self.request)?,
         };
         let mut console = HostConsole(io::stderr().ok());
+        let arena_bytes = self.arena_bytes;
+        #[cfg(not(feature = "stream"))]
         let answer = app::answer(
             self.model,
             self.arena,
@@ -125,8 +132,29 @@ impl Firmware {
             &request,
             &mut console,
             counter,
-        )
-        .map_err(|error| {
+        );
+        #[cfg(feature = "stream")]
+        let answer = {
+            let begun = counter.now();
+            let (arena, rest) = self.arena.split_at_mut(arena_bytes.next_multiple_of(16));
+            let (window, resident) = rest.split_at_mut(self.window_bytes);
+            let model = StreamedImage::open(nor_flash(Unmapped(self.model), 0), window, resident);
+            let model = model.map_err(|error| {
+                error!("{}", error);
+                Exit::ModelRefused
+            })?;
+            app::answer_streamed(
+                &model,
+                begun,
+                arena,
+                self.context_tokens,
+                self.team,
+                &request,
+                &mut console,
+                counter,
+            )
+        };
+        let answer = answer.map_err(|error| {
             error!("{}", error);
             error.exit()
         })?;
@@ -142,7 +170,7 @@ impl Firmware {
             load_instructions: answer.load,
             prefill_instructions: answer.prefill,
             decode_instructions: answer.decode,
-            arena_bytes: self.arena.len() as u32,
+            arena_bytes: arena_bytes as u32,
             stack_reserved_bytes: self.stack_reserved_bytes,
             stack_used_bytes: (self.stack_used_bytes)(),
             calls: answer.calls,

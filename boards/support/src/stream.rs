@@ -3,7 +3,9 @@
 //! Drivers of SPI flash are blocking, so the reading is done while it is waited for. A driver with DMA is a
 //! [`WeightSource`](sprat::stream::WeightSource) of its own.
 
-use embedded_storage::nor_flash::{NorFlashError as _, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlashError as _, NorFlashErrorKind, ReadNorFlash, check_read,
+};
 use sprat::stream::{Blocking, SourceFault};
 
 /// A source of the model that begins at `base` in `flash`.
@@ -25,6 +27,32 @@ pub fn nor_flash<'w, F: ReadNorFlash>(
     })
 }
 
+/// Bytes of the window unless another is chosen: a thirtieth of the default model.
+pub const WINDOW_BYTES: usize = 32 << 10;
+
+/// Mapped flash that is read word by word into a buffer, as SPI flash is: what an emulated board streams from.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmapped<'f>(pub &'f [u8]);
+
+impl ErrorType for Unmapped<'_> {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Unmapped<'_> {
+    const READ_SIZE: usize = 4;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        check_read(self, offset, bytes.len())?;
+        let from = self.0.get(offset as usize..).and_then(|rest| rest.get(..bytes.len()));
+        bytes.copy_from_slice(from.ok_or(NorFlashErrorKind::OutOfBounds)?);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -33,36 +61,14 @@ mod tests {
     use std::vec::Vec;
     use std::{fs, vec};
 
-    use embedded_storage::nor_flash::{ErrorType, check_read};
     use sprat::stream::{SourceError, StreamError, StreamPlan, StreamedImage};
     use sprat::{Engine, Generator, Image, Kernels, Plan, Sampler, SamplerConfig, Solo, Special};
 
     use super::*;
     use crate::memory::DEFAULT_MODEL;
 
-    /// Flash that is read by word, with something before the model.
-    struct Flash(Vec<u8>);
-
+    /// Of the flash, before the model.
     const BASE: u32 = 4096;
-    const WINDOW_BYTES: usize = 32 << 10;
-
-    impl ErrorType for Flash {
-        type Error = NorFlashErrorKind;
-    }
-
-    impl ReadNorFlash for Flash {
-        const READ_SIZE: usize = 4;
-
-        fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            check_read(self, offset, bytes.len())?;
-            bytes.copy_from_slice(&self.0[offset as usize..][..bytes.len()]);
-            Ok(())
-        }
-
-        fn capacity(&self) -> usize {
-            self.0.len()
-        }
-    }
 
     /// Bytes that begin at a multiple of 64.
     struct Memory(Vec<u8>);
@@ -104,10 +110,11 @@ mod tests {
         let expected = answer(&mut Engine::new(&image, limits, arena.get(), kernels).unwrap());
         assert!(expected.0.len() > 2 && expected.1.is_some(), "{expected:?}");
 
-        let flash = Flash([vec![0xff; BASE as usize], file].concat());
+        let flash = [vec![0xff; BASE as usize], file].concat();
         let (mut window, mut resident) =
             (Memory::new(WINDOW_BYTES), Memory::new(plan.resident_bytes as usize));
-        let model = StreamedImage::open(nor_flash(flash, BASE), window.get(), resident.get()).unwrap();
+        let model =
+            StreamedImage::open(nor_flash(Unmapped(&flash), BASE), window.get(), resident.get()).unwrap();
         assert_eq!(*model.plan(), plan);
         let mut arena = Memory::new(arena_bytes);
         let mut engine = Engine::streamed(&model, limits, arena.get(), kernels, &Solo).unwrap();
@@ -118,7 +125,8 @@ mod tests {
     fn what_the_driver_refuses_is_said_as_what_it_is() {
         for (bytes, base, fault) in [(64, 128, SourceFault::End), (4096, 2, SourceFault::Unaligned)] {
             let (mut window, mut resident) = (Memory::new(1024), Memory::new(1024));
-            let source = nor_flash(Flash(vec![0; bytes]), base);
+            let flash = vec![0; bytes];
+            let source = nor_flash(Unmapped(&flash), base);
             let error = StreamedImage::open(source, window.get(), resident.get()).err();
             let expected = SourceError { offset: 0, bytes: 32, fault };
             assert_eq!(error, Some(StreamError::Source(expected)));

@@ -27,6 +27,8 @@ pub struct Source<'a> {
     pub form: Form,
     /// Whether it takes the model from slots of its own; the one here is what its memory is planned for.
     pub slots: bool,
+    /// Bytes of the window through which it reads the model, if it is to be streamed.
+    pub window: Option<u32>,
     /// What is seen of the building.
     pub progress: Progress,
 }
@@ -71,7 +73,7 @@ impl Built {
 /// # Errors
 /// What cargo says: a model that the runtime refuses or a context that does not fit fails the build.
 pub fn build(source: &Source<'_>) -> Result<Built> {
-    let Source { board, model, context, kernels, form, slots, progress } = *source;
+    let Source { board, model, context, kernels, form, slots, window, progress } = *source;
     let model =
         model.canonicalize().with_context(|| format!("cannot find the packed model {}", model.display()))?;
     let workspace = workspace()?;
@@ -97,6 +99,10 @@ pub fn build(source: &Source<'_>) -> Result<Built> {
     if slots {
         cargo.args(["--features", "slots"]);
     }
+    match window {
+        Some(bytes) => cargo.args(["--features", "stream"]).env("SPRAT_WINDOW", bytes.to_string()),
+        None => cargo.env_remove("SPRAT_WINDOW"),
+    };
     match context {
         Some(tokens) => cargo.env("SPRAT_CONTEXT", tokens.to_string()),
         None => cargo.env_remove("SPRAT_CONTEXT"),

@@ -295,6 +295,9 @@ pub(super) struct EmulateArguments {
     /// Kernels to compute with [default: the best ones of the board's core]
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
+    /// Stream the model through a window of so many KiB, as from flash that is not mapped (qemu-mps2-an386)
+    #[arg(long, value_name = "KIB")]
+    pub stream: Option<u32>,
     /// Also hash all logits, to compare with `sprat run`
     #[arg(long)]
     pub hash: bool,

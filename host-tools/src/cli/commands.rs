@@ -292,6 +292,7 @@ fn emulate_file(arguments: &EmulateArguments) -> Result<()> {
         kernels: arguments.kernels.as_deref(),
         form: Form::Prompt,
         slots: false,
+        window: arguments.stream.map(|kib| kib.saturating_mul(1024)),
         progress,
     })?;
     let sampler = arguments.sampling.config();

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Pass, Report, Time};
 use crate::table::{bytes, grouped, table};
 
-fn verdict(missing: u64) -> String {
+pub(super) fn verdict(missing: u64) -> String {
     match missing {
         0 => "fits".to_owned(),
         missing => format!("{} missing", grouped(missing)),

@@ -52,9 +52,20 @@ pub(in crate::cli) struct PlanArguments {
     /// Rows of the output head whose logits are in memory at once; 0 for all [default: as packed]
     #[arg(long, value_name = "ROWS")]
     pub logits_rows: Option<u32>,
+    /// Also plan a packed file that is streamed from a source of so many MB/s, as SPI flash or an SD card
+    #[arg(long, value_name = "MB/S", requires = "board", value_parser = source_rate)]
+    pub stream: Option<f64>,
+    /// With --stream: the window, in KiB
+    #[arg(long, value_name = "KIB", default_value_t = 32, requires = "stream")]
+    pub window: usize,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub boards: BoardsArguments,
+}
+
+fn source_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "expected megabytes a second, as 4.5".to_owned())?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("expected more than 0 MB/s".to_owned()) }
 }

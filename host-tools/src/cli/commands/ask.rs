@@ -59,6 +59,7 @@ pub(super) fn ask_model(arguments: &AskArguments) -> Result<()> {
                 kernels: arguments.kernels.as_deref(),
                 form: Form::Ask,
                 slots: false,
+                window: None,
                 progress,
             })?;
             ask_board(&emulated, &options, &mut show)?

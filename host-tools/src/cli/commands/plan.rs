@@ -13,7 +13,7 @@ use crate::import::{Checkpoint, OpenOptions};
 use crate::model::{Model, is_packed};
 use crate::pack::{self, PackOptions};
 use crate::plan::shapes::what_fits;
-use crate::plan::{Report, Subject, plan, table_of_boards};
+use crate::plan::{Report, Subject, plan, streamed, table_of_boards};
 use crate::table::{grouped, table};
 
 /// Runs the command.
@@ -47,6 +47,26 @@ pub(super) fn plan_file(arguments: &PlanArguments) -> Result<()> {
         };
     };
     let report = plan(board)?;
+    if let Some(rate) = arguments.stream {
+        let model = Model::open_packed(file)?;
+        let streamed = streamed(&model, &report, arguments.window.saturating_mul(1024), rate * 1e6)
+            .with_context(|| format!("{}", file.display()))?;
+        match arguments.json {
+            true => print_json(&(&report, &streamed))?,
+            false => print(&format!("{report}{streamed}"))?,
+        }
+        ensure!(
+            streamed.missing == 0,
+            "{}: streamed, the model needs {} bytes of RAM and {} has {}: {} are missing; take a smaller window \
+             (--window), a shorter context (--context) or another board",
+            file.display(),
+            streamed.needed,
+            board.name,
+            streamed.available,
+            streamed.missing
+        );
+        return Ok(());
+    }
     match arguments.json {
         true => print_json(&report)?,
         false => print(&report.to_string())?,

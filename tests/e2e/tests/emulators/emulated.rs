@@ -24,6 +24,7 @@ mod bit_exact;
 mod console;
 mod prefix;
 mod slots;
+mod stream;
 
 /// Whether firmware can be built and booted here; says what is missing when not.
 fn can_emulate(test: &str) -> bool {
