@@ -15,7 +15,7 @@ use sprat::format::Limits;
 
 use crate::memory::{
     ASK_STACK_BYTES, ASK_STATICS_BYTES, Board, CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES, DEFAULT_MODEL,
-    Fit, MODEL_SYMBOL, limits_for_context,
+    Fit, MODEL_SYMBOL, STREAM_STACK_BYTES, limits_for_context,
 };
 
 /// Alignment of the model in flash.
@@ -146,6 +146,7 @@ fn with_features(board: &Board) -> Board {
     let features = [
         ("CARGO_FEATURE_ASK", ASK_STACK_BYTES, ASK_STATICS_BYTES),
         ("CARGO_FEATURE_CONSOLE", CONSOLE_STACK_BYTES, CONSOLE_STATICS_BYTES),
+        ("CARGO_FEATURE_STREAM", STREAM_STACK_BYTES, 0),
     ];
     let chosen = features.into_iter().filter(|(name, ..)| env::var_os(name).is_some());
     chosen.fold(*board, |board, (_, stack, statics)| Board {

@@ -93,6 +93,9 @@ pub const CONSOLE_STACK_BYTES: u64 = 4 * KIB;
 /// Statics that they take besides: the wire's buffers and the memory of a conversation.
 pub const CONSOLE_STATICS_BYTES: u64 = 10 * KIB;
 
+/// Stack that a streamed model takes besides: its opening, and the reading between rows.
+pub const STREAM_STACK_BYTES: u64 = 2 * KIB;
+
 /// Statics of an allocator: a list for every class of sizes.
 pub const HEAP_STATICS_BYTES: u64 = 5 * KIB;
 /// What an allocator takes of the RAM that it is given, at most.
