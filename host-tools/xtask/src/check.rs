@@ -16,6 +16,9 @@ mod tally;
 
 use tally::Tally;
 
+/// Of the boards' shared glue, all that a Cortex-M board may ask for.
+const SHARED_FEATURES: &str = "cortex-m,console,device-tree,heap,slots,stream";
+
 /// Runs every step; with `all_boards` the firmware of every real board is built, not that of three.
 pub fn check_all(all_boards: bool) -> Result<ExitCode> {
     let mut gate = Gate::default();
@@ -45,8 +48,10 @@ pub fn check_all(all_boards: bool) -> Result<ExitCode> {
             gate.command(&format!("clippy, {package}{what}"), command);
         }
     }
-    let slots = ["--package", "qemu-mps2-an386", "--features", "slots", board[0], board[1]];
-    gate.command("clippy, models in slots", clippy(&slots));
+    for (what, feature) in [("models in slots", "slots"), ("streamed models", "stream")] {
+        let firmware = ["--package", "qemu-mps2-an386", "--features", feature, board[0], board[1]];
+        gate.command(&format!("clippy, {what}"), clippy(&firmware));
+    }
     gate.command("clippy, test program", clippy(&["--package", "sprat-on-target", board[0], board[1]]));
     let linux = ["--package", "sprat-on-target-linux", "--target", setup::LINUX_TARGET];
     gate.command("clippy, test program for Linux", clippy(&linux));
@@ -55,8 +60,7 @@ pub fn check_all(all_boards: bool) -> Result<ExitCode> {
     // A program that only asks; nothing may be in it that only the server turns on.
     let library = ["--package", "raspberry-pi-linux", "--no-default-features"];
     gate.command("clippy, the same as a library", clippy(&library));
-    let shared =
-        ["--package", "sprat-board-support", "--features", "cortex-m,console,heap,slots", board[0], board[1]];
+    let shared = ["--package", "sprat-board-support", "--features", SHARED_FEATURES, board[0], board[1]];
     gate.command("clippy, boards' shared glue", clippy(&shared));
     gate.command("docs, host", docs(&[]));
     gate.command("docs, boards' shared glue", docs(&shared));
