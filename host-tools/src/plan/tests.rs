@@ -63,7 +63,7 @@ fn what_is_missing_is_said_in_bytes_with_what_would_fit() {
     let mut large = subject();
     large.file_bytes = 5 << 20;
     let message = plan(&large, &limits(64), board).unwrap().require_fit().unwrap_err().to_string();
-    assert!(message.contains("4,337,664 bytes are missing"), "{message}");
+    assert!(message.contains("4,341,760 bytes are missing"), "{message}");
     assert!(boards.by_name("toaster").unwrap_err().to_string().contains("qemu-mps2-an386"));
 }
 
