@@ -39,7 +39,8 @@ pub struct Firmware {
     pub arena_bytes: usize,
     /// Bytes of the window through which a model is streamed; 0 for one that is used where it lies.
     pub window_bytes: usize,
-    /// The arena, and behind it window and head of a streamed model, aligned to 16 bytes; empty where it is to lie in RAM outside of the chip.
+    /// The arena, and behind it window and head of a streamed model, aligned to 16 bytes; empty where it is to lie in RAM
+    /// outside of the chip.
     pub arena: &'static mut [u8],
     /// Room for a request.
     pub request: &'static mut [u8],

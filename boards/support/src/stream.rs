@@ -27,7 +27,7 @@ pub fn nor_flash<'w, F: ReadNorFlash>(
     })
 }
 
-/// Bytes of the window unless another is chosen: a thirtieth of the default model.
+/// Bytes of the window unless another is chosen: a 27th of the default model.
 pub const WINDOW_BYTES: usize = 32 << 10;
 
 /// Mapped flash that is read word by word into a buffer, as SPI flash is: what an emulated board streams from.
