@@ -127,8 +127,8 @@ pub fn answer(
     let limits = limits_for_context(image.limits(), context_tokens);
     let kernels = Kernels::detect();
     let mut engine = Engine::with_team(&image, limits, arena, kernels, team).map_err(AppError::Arena)?;
-    let load = counter.now() - begun;
-    respond(&mut engine, load, request, console, counter)
+    let loaded = counter.now();
+    respond(&mut engine, (begun, loaded), request, console, counter)
 }
 
 /// The same with a model that is streamed. `begun` is the count before it was opened.
@@ -149,15 +149,16 @@ pub fn answer_streamed<'w, S: WeightSource<'w>>(
     let limits = limits_for_context(model.image().limits(), context_tokens);
     let mut engine =
         Engine::streamed(model, limits, arena, Kernels::detect(), team).map_err(AppError::Arena)?;
-    let load = counter.now() - begun;
-    respond(&mut engine, load, request, console, counter)
+    let loaded = counter.now();
+    respond(&mut engine, (begun, loaded), request, console, counter)
 }
 
-/// Answers a request with an engine that is set up.
+/// Answers a request with an engine that was set up between two counts. Each count is taken once: where counting is
+/// marking, it is the marks' order that says what they count.
 #[inline]
 fn respond(
     engine: &mut Engine<'_, '_, '_>,
-    load: u64,
+    (begun, loaded): (u64, u64),
     request: &Request<'_>,
     console: &mut impl Console,
     counter: &mut impl Counter,
@@ -165,14 +166,13 @@ fn respond(
     let image = engine.image();
     let tokenizer = image.tokenizer().ok_or(AppError::Prompt(EngineError::NoTokenizer))?;
     let kernels = engine.kernels();
-    let loaded = counter.now();
     let has_prefix = image.file().prefix_section().is_some();
     if has_prefix && !cfg!(feature = "prefix") {
         return Err(AppError::NoPrefix);
     }
     if let Some(asked) = &request.ask {
         #[cfg(feature = "ask")]
-        return ask::on_device(engine, request, asked, load, console, counter);
+        return ask::on_device(engine, request, asked, loaded - begun, console, counter);
         #[cfg(not(feature = "ask"))]
         return Err({
             _ = asked;
@@ -227,7 +227,7 @@ fn respond(
             Some(StopReason::Limit) | None => Stop::Limit,
         },
         logits_hash: generator.logits_hash(),
-        load,
+        load: loaded - begun,
         prefill: prefilled - loaded,
         decode,
         calls: 0,
